@@ -1,0 +1,14 @@
+"""The one kind of error a user may see: a single line that names the file or option and the remedy."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class CourseError(Exception):
+    """Bad input. The message is one line: what is wrong, where, and what to do."""
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the option closest to ``name``, or an empty string."""
+    close = get_close_matches(name.lower(), list(options), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""

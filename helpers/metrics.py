@@ -1,0 +1,241 @@
+"""Scores of predictions, confidences and unknown-detectors. Arrays in, floats out.
+
+Shapes: ``probs (n, K)`` class probabilities, ``labels (n,)`` column numbers in ``0..K-1``,
+``confidence (n,)`` in 0..1, ``correct (n,)`` bool, ``scores (n,)`` where **higher = more unknown**,
+``unknown (n,)`` bool. Calibration: lessons 03 and 04. Unknown emotions: lesson 05 on.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+BINS = 15
+FLOOR_DRAWS = 200
+SMALLEST = 1e-12  # a probability of zero on the true class costs -log(1e-12) = 27.6, not infinity
+
+
+def uar(labels, predicted) -> float:
+    """Unweighted average recall: the mean over the classes in ``labels`` of each class' recall."""
+    labels, predicted = np.asarray(labels), np.asarray(predicted)
+    return float(np.mean([np.mean(predicted[labels == c] == c) for c in np.unique(labels)]))
+
+
+# --- calibration -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Reliability bins: ``edges (b + 1,)``; counts, accuracy, confidence ``(b,)``, NaN if empty."""
+
+    edges: np.ndarray
+    counts: np.ndarray
+    accuracy: np.ndarray
+    confidence: np.ndarray
+
+    @property
+    def gap(self) -> np.ndarray:
+        """Confidence minus accuracy ``(b,)``: above zero where the model is over-confident."""
+        return self.confidence - self.accuracy
+
+
+def top_label(probs, labels) -> tuple[np.ndarray, np.ndarray]:
+    """Confidence ``(n,)`` of the most probable class, and whether that class is right."""
+    probs = np.asarray(probs, dtype=float)
+    return probs.max(axis=1), probs.argmax(axis=1) == np.asarray(labels)
+
+
+def _bin_numbers(confidence, edges) -> np.ndarray:
+    # Bins are [low, high); the last is closed, so that 1.0 is counted.
+    return np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, len(edges) - 2)
+
+
+def _mass_edges(confidence, bins) -> np.ndarray:
+    # Quantiles, so that equal confidences share a bin whatever the order of the rows.
+    edges = np.unique(np.quantile(confidence, np.linspace(0, 1, bins + 1)))
+    return edges if len(edges) > 1 else np.array([0.0, 1.0])
+
+
+def reliability(confidence, correct, bins: int = BINS, equal_mass: bool = False) -> Bins:
+    """Count, accuracy and mean confidence per bin of equal width (or of equal mass).
+
+    Also for one class: ``reliability(probs[:, k], labels == k)``.
+    """
+    confidence, correct = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)
+    edges = _mass_edges(confidence, bins) if equal_mass else np.linspace(0, 1, bins + 1)
+    number = _bin_numbers(confidence, edges)
+    counts = np.bincount(number, minlength=len(edges) - 1)
+    total = np.where(counts > 0, counts, np.nan)
+    sums = [np.bincount(number, v, minlength=len(edges) - 1) for v in (correct, confidence)]
+    return Bins(edges, counts, sums[0] / total, sums[1] / total)
+
+
+def _weighted_gap(bins: Bins) -> float:
+    return float(np.nansum(bins.counts * np.abs(bins.gap)) / bins.counts.sum())
+
+
+def ece(probs, labels, bins: int = BINS) -> float:
+    """Expected calibration error of the top label: sum over bins of |B|/N |acc(B) - conf(B)|.
+
+    Source 1, section 8.2 (which does not say how many bins; 15 as in source 5). A confidence of
+    exactly 1.0 is counted in the last bin, 0.0 in the first. Above zero even for a perfectly
+    calibrated model: see :func:`ece_floor`. Built in lesson 03.
+    """
+    return _weighted_gap(reliability(*top_label(probs, labels), bins))
+
+
+def adaptive_ece(probs, labels, bins: int = BINS) -> float:
+    """ECE over bins that hold equally many clips (Nguyen & O'Connor 2015)."""
+    return _weighted_gap(reliability(*top_label(probs, labels), bins, equal_mass=True))
+
+
+def mce(probs, labels, bins: int = BINS, least: int = 1) -> float:
+    """Maximum calibration error: the largest gap of a bin with at least ``least`` clips.
+
+    NaN when no bin holds that many. With ``least=1`` one clip can decide it (lesson 04).
+    """
+    found = reliability(*top_label(probs, labels), bins)
+    gaps = np.abs(found.gap[found.counts >= least])
+    return float(gaps.max()) if gaps.size else float("nan")
+
+
+def nll(probs, labels) -> float:
+    """Mean negative log-likelihood in nats; probabilities below 1e-12 count as 1e-12."""
+    probs, labels = np.asarray(probs, dtype=float), np.asarray(labels)
+    return float(-np.log(np.maximum(probs[np.arange(len(labels)), labels], SMALLEST)).mean())
+
+
+def brier(probs, labels) -> float:
+    """Brier score, multi-class sum form: mean of sum_k (p_k - 1[y = k])^2, in 0..2."""
+    wrong = np.array(probs, dtype=float)
+    wrong[np.arange(len(wrong)), np.asarray(labels)] -= 1
+    return float((wrong**2).sum(axis=1).mean())
+
+
+def ece_floor(probs, bins: int = BINS, draws: int = FLOOR_DRAWS, seed: int = 0) -> float:
+    """Mean ECE that a *perfectly calibrated* model with these confidences would show.
+
+    Each draw calls every clip right with a probability equal to its own confidence. What is left
+    is the noise of a finite sample: an ECE is to be read as an excess over this floor.
+    """
+    confidence = np.asarray(probs, dtype=float).max(axis=1)
+    member = np.eye(bins)[_bin_numbers(confidence, np.linspace(0, 1, bins + 1))]  # (n, b)
+    right = np.random.default_rng(seed).random((draws, len(confidence))) < confidence
+    return float(np.abs((right - confidence) @ member).sum(axis=1).mean() / len(confidence))
+
+
+# --- keeping the confident --------------------------------------------------------------------
+
+
+def risk_coverage(confidence, correct) -> tuple[np.ndarray, np.ndarray]:
+    """Coverage ``(n,)`` and risk ``(n,)`` (share wrong) when the most confident clips are kept.
+
+    Clips of equal confidence share their errors evenly, so the order of the rows does not matter.
+    """
+    confidence, wrong = np.asarray(confidence, dtype=float), 1.0 - np.asarray(correct, dtype=float)
+    _, tie = np.unique(-confidence, return_inverse=True)
+    wrong = (np.bincount(tie, wrong) / np.bincount(tie))[np.sort(tie)]
+    kept = np.arange(1, len(wrong) + 1)
+    return kept / len(wrong), np.cumsum(wrong) / kept
+
+
+def aurc(confidence, correct) -> float:
+    """Area under the risk-coverage curve (Geifman & El-Yaniv 2017): mean risk, lower is better."""
+    return float(risk_coverage(confidence, correct)[1].mean())
+
+
+def threshold_at_accuracy(confidence, correct, target: float = 0.95) -> float:
+    """Lowest confidence threshold at which the clips kept (>=) reach ``target``; inf if none."""
+    confidence, correct = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)
+    order = np.argsort(-confidence, kind="stable")
+    accuracy = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
+    last_of_tie = np.append(np.diff(confidence[order]) < 0, True)
+    good = np.flatnonzero(last_of_tie & (accuracy >= target))
+    return float(confidence[order][good[-1]]) if good.size else float("inf")
+
+
+def coverage_at_accuracy(tune_confidence, tune_correct, confidence, correct, target: float = 0.95):
+    """``(coverage, accuracy reached, threshold)``: threshold chosen on the tune part, used on test.
+
+    The accuracy is NaN when nothing is kept.
+    """
+    threshold = threshold_at_accuracy(tune_confidence, tune_correct, target)
+    kept = np.asarray(confidence) >= threshold
+    reached = float(np.mean(np.asarray(correct)[kept])) if kept.any() else float("nan")
+    return float(kept.mean()), reached, threshold
+
+
+# --- unknown emotions: the unknown is the positive class --------------------------------------
+# With the *known* as positive call aupr(-scores, ~unknown), fpr95(-scores, ~unknown).
+
+
+def _two_sides(scores, unknown) -> tuple[np.ndarray, np.ndarray]:
+    scores, unknown = np.asarray(scores, dtype=float), np.asarray(unknown, dtype=bool)
+    if unknown.all() or not unknown.any():
+        raise ValueError("ranking metrics need known and unknown clips; one side is empty")
+    return scores, unknown
+
+
+def auroc(scores, unknown) -> float:
+    """Chance that an unknown clip scores above a known one; ties count half."""
+    from scipy.stats import rankdata
+
+    scores, unknown = _two_sides(scores, unknown)
+    m = unknown.sum()
+    return float((rankdata(scores)[unknown].sum() / m - (m + 1) / 2) / (len(scores) - m))
+
+
+def aupr(scores, unknown) -> float:
+    """Area under precision-recall as average precision, no interpolation; chance = prevalence."""
+    from sklearn.metrics import average_precision_score
+
+    scores, unknown = _two_sides(scores, unknown)
+    return float(average_precision_score(unknown, scores))
+
+
+def fpr95(scores, unknown) -> float:
+    """Share of known clips flagged at the highest threshold that flags 95 % of the unknown."""
+    scores, unknown = _two_sides(scores, unknown)
+    positive = np.sort(scores[unknown])[::-1]
+    threshold = positive[int(np.ceil(0.95 * len(positive) - 1e-9)) - 1]
+    return float(np.mean(scores[~unknown] >= threshold))
+
+
+def oscr(scores, unknown, correct) -> float:
+    """Area under correct-classification rate over false-positive rate (Dhamija et al. 2018).
+
+    A clip is accepted while its score is at or below a threshold. CCR = share of known clips
+    accepted *and* classified right; FPR = share of unknown clips accepted. ``correct`` is read
+    on known clips only.
+    """
+    scores, unknown = _two_sides(scores, unknown)
+    right = ~unknown & np.asarray(correct, dtype=bool)
+    _, step = np.unique(scores, return_inverse=True)
+    rates = [
+        np.concatenate([[0.0], np.cumsum(np.bincount(step, mask)) / total])
+        for mask, total in ((right, (~unknown).sum()), (unknown, unknown.sum()))
+    ]
+    return float(np.trapezoid(*rates))
+
+
+def f1_unknown(flagged, unknown, prevalence: float | None = None) -> float:
+    """F1 of "unknown", at a stated share of unknown clips (default: the share in the sample)."""
+    flagged, unknown = _two_sides(flagged, unknown)
+    share = unknown.mean() if prevalence is None else prevalence
+    hit, false = share * flagged[unknown].mean(), (1 - share) * flagged[~unknown].mean()
+    return float(2 * hit / (hit + false + share))
+
+
+def f1_reject_all(prevalence: float) -> float:
+    """F1 of flagging everything: the number that a detector has to beat."""
+    return 2 * prevalence / (1 + prevalence)
+
+
+def f1_threshold(scores, unknown, prevalence: float | None = None) -> float:
+    """Threshold (flag when score >= it) with the best F1 on a tuning part; ties go to the highest.
+
+    Never chosen on test clips: tune on pseudo-unknowns.
+    """
+    scores, unknown = _two_sides(scores, unknown)
+    options = np.unique(scores)[::-1]
+    reached = [f1_unknown(scores >= option, unknown, prevalence) for option in options]
+    return float(options[np.argmax(reached)])

@@ -1,0 +1,155 @@
+"""Post-hoc calibration of class probabilities, built in lesson 03. Plain arrays only.
+
+``logits (n, K)``, ``y (n,)`` column numbers in ``0..K-1``. Estimators as in scikit-learn: ``fit``,
+``predict_proba``, ``predict``; fitted attributes end in ``_``. Fit on clips that the model was
+neither trained nor stopped on, of speakers it never met. Swapping classes swaps the output columns.
+"""
+
+import warnings
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+
+from helpers.estimators import Estimator
+
+FEW = 20  # a calibration set below this many clips is fitted with a warning
+
+
+def _checked(logits, y) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.utils.validation import check_array
+
+    logits = check_array(logits, dtype=np.float64, ensure_min_features=2)
+    y = np.asarray(y)
+    if y.shape != (len(logits),) or y.dtype.kind not in "iu":
+        raise ValueError(f"y: {len(logits)} integers expected, got {y.dtype} of shape {y.shape}")
+    if y.min() < 0 or y.max() >= logits.shape[1]:
+        raise ValueError(
+            f"y: column numbers 0..{logits.shape[1] - 1} expected, got {y.min()}..{y.max()}; "
+            "leave clips of unknown emotions (-1) out of the calibration part"
+        )
+    if len(y) < FEW:
+        warnings.warn(f"calibration rests on {len(y)} clips; {FEW} are few", stacklevel=3)
+    if len(np.unique(y)) == 1:
+        warnings.warn("calibration part holds a single class", stacklevel=3)
+    return logits, y
+
+
+class _Calibrator(Estimator):
+    """What the three calibrators share: checks, class numbers and ``predict``."""
+
+    def fit(self, logits, y):
+        """Fit on ``logits (n, K)`` and ``y (n,)``. ValueError for NaN or labels off the columns."""
+        logits, y = _checked(logits, y)
+        self.classes_ = np.arange(logits.shape[1])
+        self.n_features_in_ = logits.shape[1]
+        self._fit(logits, y)
+        return self
+
+    def predict_proba(self, logits):
+        """Calibrated probabilities ``(n, K)``; rows sum to one."""
+        from sklearn.utils.validation import check_array, check_is_fitted
+
+        check_is_fitted(self)
+        logits = check_array(logits, dtype=np.float64)
+        if logits.shape[1] != self.n_features_in_:
+            raise ValueError(f"{self.n_features_in_} columns expected, got {logits.shape[1]}")
+        return self._probabilities(logits)
+
+    def predict(self, logits):
+        """Column number ``(n,)`` of the most probable class."""
+        return self.predict_proba(logits).argmax(axis=1)
+
+
+class TemperatureScaling(_Calibrator):
+    """p = softmax(z / T) with the T > 0 of least negative log-likelihood (source 1, section 5).
+
+    L-BFGS on log T from T = 1. The loss has one minimum (it is convex in 1/T). Where the minimum
+    lies at zero or infinity (all right, all wrong) T stops at a bound, with a warning. The largest
+    probability stays where it was, so accuracy does not change.
+
+    ``lowest``, ``highest``: bounds of T. ``temperature_``: the T found.
+    """
+
+    def __init__(self, lowest: float = 0.05, highest: float = 20.0):
+        self.lowest = lowest
+        self.highest = highest
+
+    def _fit(self, logits, y):
+        from scipy.optimize import minimize
+
+        true = logits[np.arange(len(y)), y]
+
+        def loss(theta):
+            scaled = logits * np.exp(-theta[0])
+            log_p = log_softmax(scaled, axis=1)
+            value = -log_p[np.arange(len(y)), y].mean()
+            slope = ((np.exp(log_p) * logits).sum(axis=1) - true).mean() * np.exp(-theta[0])
+            return value, np.array([-slope])
+
+        limits = np.log([self.lowest, self.highest])
+        found = minimize(loss, [0.0], jac=True, method="L-BFGS-B", bounds=[limits])
+        self.temperature_ = float(np.exp(found.x[0]))
+        if np.isclose(found.x[0], limits).any():
+            warnings.warn(
+                f"temperature stopped at its bound {self.temperature_:g}: the calibration part "
+                "does not determine it (all clips right, all wrong, or logits of another scale)",
+                stacklevel=3,
+            )
+
+    def _probabilities(self, logits):
+        return softmax(logits / self.temperature_, axis=1)
+
+
+class VectorScaling(_Calibrator):
+    """p = softmax(w * z + b), one weight and one bias a class (Guo et al. 2017, section 4.2).
+
+    ``pull`` draws w to 1 and b to 0: without it separable data send both to infinity. This small
+    penalty is ours. ``weight_ (K,)``, ``bias_ (K,)``. It can change the arg-max.
+    """
+
+    def __init__(self, pull: float = 1e-3):
+        self.pull = pull
+
+    def _fit(self, logits, y):
+        from scipy.optimize import minimize
+
+        n, k = logits.shape
+        hot = np.eye(k)[y]
+        start = np.concatenate([np.ones(k), np.zeros(k)])
+
+        def loss(theta):
+            log_p = log_softmax(logits * theta[:k] + theta[k:], axis=1)
+            off = (np.exp(log_p) - hot) / n
+            away = theta - start
+            slope = np.concatenate([(off * logits).sum(axis=0), off.sum(axis=0)])
+            return -(hot * log_p).sum() / n + self.pull * away @ away, slope + 2 * self.pull * away
+
+        found = minimize(loss, start, jac=True, method="L-BFGS-B").x
+        self.weight_, self.bias_ = found[:k], found[k:]
+
+    def _probabilities(self, logits):
+        return softmax(logits * self.weight_ + self.bias_, axis=1)
+
+
+class IsotonicCalibration(_Calibrator):
+    """One rising step function a class against the rest, then normalised (Zadrozny & Elkan 2002).
+
+    Works on the softmax of the logits. It can change the arg-max and gives exact zeros, which cost
+    dearly in log-likelihood. A row that is zero for every class keeps its softmax.
+    ``curves_``: K fitted ``IsotonicRegression``.
+    """
+
+    def _fit(self, logits, y):
+        from sklearn.isotonic import IsotonicRegression
+
+        probs = softmax(logits, axis=1)
+        self.curves_ = [
+            IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(probs[:, k], y == k)
+            for k in self.classes_
+        ]
+
+    def _probabilities(self, logits):
+        probs = softmax(logits, axis=1)
+        mapped = np.column_stack([c.predict(probs[:, k]) for k, c in enumerate(self.curves_)])
+        total = mapped.sum(axis=1, keepdims=True)
+        return np.where(total > 0, mapped / np.where(total > 0, total, 1), probs)

@@ -1,0 +1,226 @@
+"""What a lesson measured: records, intervals over speakers, result files, the comparison table.
+
+One lesson's records go to the file that the variable ``SER_RESULTS`` names (the runner sets it); in
+JupyterLab they are only shown. A run's ``results.json`` and ``data/reference/*.json`` share one
+schema: ``{"schema": 1, "run": {...}, "notebooks": {name: {key: {value, low, high, n, seeds}}}}``.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from helpers.errors import CourseError
+
+SCHEMA = 1
+FIELDS = ("value", "low", "high", "n")
+_recorded: dict[str, dict] = {}  # of this kernel, for table()
+
+
+def record(name: str, value, low=None, high=None, n=None, reason: str | None = None) -> None:
+    """Note a measured value, its 95 % interval and the number of clips; print the line.
+
+    ``value=None`` needs a ``reason``. ValueError for NaN, half an interval, or an interval that
+    does not hold the value: such a line would mislead wherever it is shown.
+    """
+    numbers = {"value": value, "low": low, "high": high}
+    entry = {key: None if v is None else float(v) for key, v in numbers.items()}
+    entry["n"] = None if n is None else int(n)
+    if value is None:
+        if not reason:
+            raise ValueError(f"record({name!r}): a missing value needs a reason")
+        entry |= {"low": None, "high": None}
+    if reason:
+        entry["reason"] = reason
+    problem = _problem(entry)
+    if problem:
+        raise ValueError(f"record({name!r}): {problem}")
+    _recorded[name] = entry
+    path = os.environ.get("SER_RESULTS")
+    if path:
+        kept = read_records(path) if Path(path).exists() else {}
+        write_json(path, kept | {name: entry})
+    size = "" if entry["n"] is None else f"  (n = {entry['n']})"
+    print(f"{name} = {shown(entry)}{size}")
+
+
+def _problem(entry: dict) -> str | None:
+    value, low, high = (entry.get(key) for key in ("value", "low", "high"))
+    numbers = [v for v in (value, low, high) if v is not None]
+    if not all(isinstance(v, (int, float)) and np.isfinite(v) for v in numbers):
+        return f"not a finite number among {numbers}"
+    if value is None:
+        return None if entry.get("reason") else "no value and no reason"
+    if (low is None) != (high is None):
+        return "an interval needs both ends"
+    if low is not None and not low - 1e-9 <= value <= high + 1e-9:
+        return f"interval {low:.4g} to {high:.4g} does not hold the value {value:.4g}"
+    return None
+
+
+def _number(value: float) -> str:
+    whole = float(value).is_integer() and abs(value) >= 1
+    return f"{value:.0f}" if whole else f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}"
+
+
+def shown(entry: dict) -> str:
+    """``0.0213 [0.0150, 0.0310]`` for an entry, or ``not measured: reason``."""
+    if entry["value"] is None:
+        return f"not measured: {entry['reason']}"
+    ends = "" if entry["low"] is None else f" [{_number(entry['low'])}, {_number(entry['high'])}]"
+    return _number(entry["value"]) + ends
+
+
+def table(rows, caption: str = ""):
+    """The table "source | measured | why they differ" as a pandas Styler.
+
+    A row is ``(what, source, measured, why)``; ``measured`` is the name of something recorded in
+    this kernel, or text.
+    """
+    import pandas as pd
+
+    columns = ["", "source", "measured [95 % interval]", "why they differ"]
+    filled = [(a, b, shown(_recorded[m]) if m in _recorded else m, why) for a, b, m, why in rows]
+    left = [{"selector": "th, td", "props": "text-align: left; vertical-align: top"}]
+    style = pd.DataFrame(filled, columns=columns).style.hide(axis="index").set_caption(caption)
+    return style.set_table_styles(left)
+
+
+# --- intervals --------------------------------------------------------------------------------
+
+
+def _draws(speakers, turns, draws, seed):
+    """Yield row numbers: speakers redrawn with replacement, within each turn if turns are given."""
+    rng = np.random.default_rng(seed)
+    speakers = np.asarray(speakers)
+    rows = {s: np.flatnonzero(speakers == s) for s in np.unique(speakers)}
+    pools = [list(rows)]
+    if turns is not None:
+        turns = np.asarray(turns)
+        pools = [np.unique(speakers[turns == t]).tolist() for t in np.unique(turns)]
+        if min(map(len, pools)) < 2:  # a lone speaker cannot be redrawn within its turn
+            pools = [list(rows)]
+    for _ in range(draws):
+        chosen = [pool[i] for pool in pools for i in rng.integers(len(pool), size=len(pool))]
+        yield np.concatenate([rows[s] for s in chosen])
+
+
+def bootstrap(statistic, speakers, turns=None, draws=1000, seed=0, limits=(-np.inf, np.inf)):
+    """95 % interval ``(low, high)`` of ``statistic(rows)``, redrawing speakers with their clips.
+
+    ``speakers (n,)``, ``turns (n,)``: owner and turn of each row. With ``turns`` speakers are
+    redrawn within their turn (across turns where a turn tests one speaker). The statistic may
+    return an array: so do both ends. The percentile interval is shifted so that its median is the
+    measured value: redrawn clips are repeated clips, which alone raises an ECE. ``limits`` clips
+    the ends to what is possible. ``(None, None)`` for fewer than two speakers, or when most draws
+    of a scalar are undefined (NaN).
+    """
+    value = np.asarray(statistic(np.arange(len(speakers))), dtype=float)
+    found = np.full((draws, *value.shape), np.nan)
+    if len(np.unique(speakers)) > 1:
+        for i, rows in enumerate(_draws(speakers, turns, draws, seed)):
+            found[i] = statistic(rows)
+    defined = np.isfinite(found).mean(axis=0) > 0.5
+    if value.ndim == 0 and not (defined and np.isfinite(value)):
+        return None, None
+    found = np.where(np.isfinite(found) & defined, found, np.nan)
+    ends = np.full((3, *value.shape), np.nan)
+    ends[:, defined] = np.nanquantile(found[:, defined], [0.025, 0.5, 0.975], axis=0)
+    low, high = (np.clip(value + end - ends[1], *limits) for end in (ends[0], ends[2]))
+    return (float(low), float(high)) if value.ndim == 0 else (low, high)
+
+
+def paired_bootstrap(first, second, speakers, turns=None, draws=1000, seed=0):
+    """``(difference, low, high)`` of ``first(rows) - second(rows)`` on the same drawn speakers."""
+
+    def difference(rows):
+        return first(rows) - second(rows)
+
+    return (
+        difference(np.arange(len(speakers))),
+        *bootstrap(difference, speakers, turns, draws, seed),
+    )
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def write_json(path, content: dict) -> None:
+    """Write under a temporary name, then rename: nobody reads half a file."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def _read_json(path) -> dict:
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CourseError(f"{path}: no results to read ({error}); run the lessons again") from error
+    if not isinstance(content, dict):
+        raise CourseError(f"{path}: results are a JSON object; run the lessons again")
+    return content
+
+
+def read_records(path) -> dict:
+    """Records ``{key: {value, low, high, n}}`` of one executed lesson."""
+    return _check_entries(path, _read_json(path))
+
+
+def _check_entries(path, entries, fields=FIELDS) -> dict:
+    for key, entry in entries.items():
+        if not isinstance(entry, dict) or not set(fields) <= set(entry):
+            raise CourseError(f"{path}: {key} lacks one of {', '.join(fields)}; run again")
+        if problem := _problem(entry):
+            raise CourseError(f"{path}: {key}: {problem}; run again")
+    return entries
+
+
+def read_results(path) -> dict:
+    """Results of a run or of merged runs, checked against the schema; else CourseError."""
+    results = _read_json(path)
+    known = isinstance(results.get("run"), dict) and isinstance(results.get("notebooks"), dict)
+    if results.get("schema") != SCHEMA or not known:
+        raise CourseError(f"{path}: not a results file of schema {SCHEMA}; run the lessons again")
+    for entries in results["notebooks"].values():
+        _check_entries(path, entries, (*FIELDS, "seeds"))
+    return results
+
+
+def merge(runs: list[dict]) -> dict:
+    """One result over the seeds of several runs that share corpus, encoder and profile.
+
+    Value: mean over seeds. Ends: mean of the ends (speakers vary alike in every seed), widened
+    where needed to hold every seed's value. A seed without the value is left out of ``seeds``;
+    its reason is kept.
+    """
+    first = runs[0]["run"]
+    for key in ("corpus", "encoder", "profile"):
+        if len({json.dumps(r["run"].get(key)) for r in runs}) > 1:
+            raise CourseError(f"results differ in {key}; merge only runs that differ in their seed")
+    seeds = sorted({s for r in runs for s in r["run"].get("seeds", [])})
+    names = {(nb, key): None for r in runs for nb, keys in r["notebooks"].items() for key in keys}
+    notebooks: dict[str, dict] = {}
+    for nb, key in names:
+        entries = [r["notebooks"][nb][key] for r in runs if key in r["notebooks"].get(nb, {})]
+        notebooks.setdefault(nb, {})[key] = _merge_entries(entries)
+    return {"schema": SCHEMA, "run": first | {"seeds": seeds}, "notebooks": notebooks}
+
+
+def _merge_entries(entries: list[dict]) -> dict:
+    there = [e for e in entries if e["value"] is not None]
+    reasons = [e["reason"] for e in entries if e.get("reason")]
+    if not there:
+        return entries[0]
+    values = [e["value"] for e in there]
+    merged = {"value": float(np.mean(values)), "low": None, "high": None}
+    if all(e["low"] is not None for e in there):
+        merged["low"] = min(float(np.mean([e["low"] for e in there])), *values)
+        merged["high"] = max(float(np.mean([e["high"] for e in there])), *values)
+    counts = [e["n"] for e in there if e["n"] is not None]
+    merged["n"] = round(float(np.mean(counts))) if counts else None
+    merged |= {"reason": reasons[0]} if reasons else {}
+    return merged | {"seeds": sorted({s for e in there for s in e["seeds"]})}

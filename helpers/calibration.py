@@ -63,11 +63,13 @@ class _Calibrator(Estimator):
 class TemperatureScaling(_Calibrator):
     """p = softmax(z / T) with the T > 0 of least negative log-likelihood (source 1, section 5).
 
-    L-BFGS on log T from T = 1. The loss has one minimum (it is convex in 1/T). Where the minimum
-    lies at zero or infinity (all right, all wrong) T stops at a bound, with a warning. The largest
-    probability stays where it was, so accuracy does not change.
+    L-BFGS on log T from T = 1. The loss is convex in 1/T, so it has one minimum at most; it has
+    none when every clip is right (T falls to 0) or when the true class gets less than the mean
+    logit (T grows without end). Both warn. For "every clip right" T is that of smoothed targets,
+    one error in n + 2 clips (Platt 1999); otherwise it stays within ``lowest`` and ``highest``.
+    The largest probability stays where it was, so accuracy does not change.
 
-    ``lowest``, ``highest``: bounds of T. ``temperature_``: the T found.
+    ``temperature_``: the T found.
     """
 
     def __init__(self, lowest: float = 0.05, highest: float = 20.0):
@@ -77,22 +79,25 @@ class TemperatureScaling(_Calibrator):
     def _fit(self, logits, y):
         from scipy.optimize import minimize
 
-        true = logits[np.arange(len(y)), y]
+        n, k = logits.shape
+        target = np.eye(k)[y]
+        if (logits[np.arange(n), y] == logits.max(axis=1)).all():
+            warnings.warn("every clip is right: T is that of one error in n + 2", stacklevel=3)
+            target = np.where(target > 0, 1 - 1 / (n + 2), 1 / (n + 2) / (k - 1))
 
         def loss(theta):
-            scaled = logits * np.exp(-theta[0])
-            log_p = log_softmax(scaled, axis=1)
-            value = -log_p[np.arange(len(y)), y].mean()
-            slope = ((np.exp(log_p) * logits).sum(axis=1) - true).mean() * np.exp(-theta[0])
-            return value, np.array([-slope])
+            log_p = log_softmax(logits * np.exp(-theta[0]), axis=1)
+            slope = ((target - np.exp(log_p)) * logits).sum() * np.exp(-theta[0])
+            return -(target * log_p).sum() / n, np.array([slope / n])
 
         limits = np.log([self.lowest, self.highest])
-        found = minimize(loss, [0.0], jac=True, method="L-BFGS-B", bounds=[limits])
+        tight = {"gtol": 1e-9, "ftol": 1e-14}
+        found = minimize(loss, [0.0], jac=True, method="L-BFGS-B", bounds=[limits], options=tight)
         self.temperature_ = float(np.exp(found.x[0]))
-        if np.isclose(found.x[0], limits).any():
+        if np.isclose(found.x[0], limits, atol=1e-3).any():
             warnings.warn(
-                f"temperature stopped at its bound {self.temperature_:g}: the calibration part "
-                "does not determine it (all clips right, all wrong, or logits of another scale)",
+                f"temperature stopped at its bound {self.temperature_:.3g}: this calibration part "
+                "does not determine it (all clips wrong, or logits of another scale)",
                 stacklevel=3,
             )
 

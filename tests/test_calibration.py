@@ -1,0 +1,179 @@
+"""Calibrators: properties, agreement with scikit-learn, degenerate input, cheap import."""
+
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+
+from helpers.calibration import IsotonicCalibration, TemperatureScaling, VectorScaling
+from helpers.metrics import nll
+
+CALIBRATORS = [TemperatureScaling, VectorScaling, IsotonicCalibration]
+
+
+def sample(seed, n=300, classes=4, sharpness=1.0):
+    """Logits whose labels are drawn from softmax(logits / sharpness): the true T is known."""
+    rng = np.random.default_rng(seed)
+    honest = rng.normal(scale=2, size=(n, classes))
+    y = (softmax(honest, axis=1).cumsum(axis=1) < rng.random((n, 1))).sum(axis=1)
+    return honest * sharpness, np.minimum(y, classes - 1)
+
+
+class Logits(ClassifierMixin, BaseEstimator):
+    """A fitted classifier whose features are its own logits, for scikit-learn's calibrator."""
+
+    def fit(self, X, y):
+        self.classes_ = np.arange(X.shape[1])
+        return self
+
+    def decision_function(self, X):
+        return X
+
+    def predict(self, X):
+        return X.argmax(axis=1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 6), st.floats(0.05, 20))
+def test_temperature_never_changes_the_argmax(seed, classes, sharpness):
+    z, y = sample(seed, 60, classes, sharpness)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = TemperatureScaling().fit(z, y)
+    assert (found.predict(z) == z.argmax(axis=1)).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 6), st.floats(0.3, 4))
+def test_temperature_is_no_worse_than_any_other(seed, classes, sharpness):
+    z, y = sample(seed, 120, classes, sharpness)
+    ours = TemperatureScaling().fit(z, y)
+    best = min(nll(softmax(z / t, axis=1), y) for t in np.geomspace(0.05, 20, 400))
+    assert nll(ours.predict_proba(z), y) <= best + 1e-6
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_agrees_with_scikit_learn(seed):
+    z, y = sample(seed, 400, 5, sharpness=1.8)
+    test_z, test_y = sample(seed + 100, 400, 5, sharpness=1.8)
+    theirs = CalibratedClassifierCV(FrozenEstimator(Logits().fit(z, y)), method="temperature")
+    theirs.fit(z, y)
+    ours = TemperatureScaling().fit(z, y)
+    gap = nll(ours.predict_proba(test_z), test_y) - nll(theirs.predict_proba(test_z), test_y)
+    assert abs(gap) < 1e-3
+
+
+def test_recovers_a_known_temperature():
+    z, y = sample(0, 20000, 5, sharpness=1.536)
+    assert TemperatureScaling().fit(z, y).temperature_ == pytest.approx(1.536, rel=0.05)
+
+
+@pytest.mark.parametrize("make", CALIBRATORS)
+def test_permuting_classes_permutes_the_output(make):
+    z, y = sample(3, 300, 5, 2)
+    order = np.array([3, 0, 4, 1, 2])
+    plain = make().fit(z, y).predict_proba(z)
+    swapped = make().fit(z[:, order], np.argsort(order)[y]).predict_proba(z[:, order])
+    np.testing.assert_allclose(swapped, plain[:, order], atol=1e-4)
+
+
+@pytest.mark.parametrize("make", CALIBRATORS)
+def test_probabilities_and_api(make):
+    z, y = sample(4, 200, 4, 2)
+    found = make().fit(z, y)
+    probs = found.predict_proba(z)
+    assert probs.shape == z.shape and (probs >= 0).all()
+    np.testing.assert_allclose(probs.sum(axis=1), 1)
+    assert is_classifier(found)
+    assert clone(found).get_params() == found.get_params()
+    with pytest.raises(NotFittedError):
+        clone(found).predict_proba(z)
+    with pytest.raises(ValueError, match="4 columns"):
+        found.predict_proba(z[:, :3])
+    with pytest.raises(ValueError, match="no parameter"):
+        found.set_params(warmth=1)
+
+
+@pytest.mark.parametrize("make", CALIBRATORS)
+def test_float32_gives_what_float64_gives(make):
+    z, y = sample(5, 300, 4, 2)
+    narrow = z.astype(np.float32)
+    wide = make().fit(narrow.astype(np.float64), y).predict_proba(z)
+    np.testing.assert_allclose(make().fit(narrow, y).predict_proba(z), wide, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", CALIBRATORS)
+def test_common_shift_of_the_logits_changes_nothing_for_temperature(make):
+    z, y = sample(6, 300, 4, 2)
+    if make is VectorScaling:
+        pytest.skip("one weight a class: not shift-invariant by design")
+    shifted = make().fit(z + 7, y).predict_proba(z + 7)
+    np.testing.assert_allclose(shifted, make().fit(z, y).predict_proba(z), atol=1e-5)
+
+
+RIGHT = np.eye(3)[np.arange(60) % 3] * 4.0
+DEGENERATE = {
+    "all right": (RIGHT, np.arange(60) % 3, "every clip is right"),
+    "all wrong": (RIGHT, (np.arange(60) + 1) % 3, "bound"),
+    "one class": (RIGHT, np.zeros(60, dtype=int), "single class"),
+    "three samples": (RIGHT[:3] + 0.1, np.array([0, 1, 1]), "3 clips"),
+}
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+@pytest.mark.parametrize("make", CALIBRATORS)
+def test_degenerate_input_stays_bounded(make, name):
+    z, y, message = DEGENERATE[name]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = make().fit(z, y)
+    probs = found.predict_proba(z)
+    assert np.isfinite(probs).all()
+    if make is TemperatureScaling:
+        assert 0.05 <= found.temperature_ <= 20
+        assert any(message in str(w.message) for w in caught)
+
+
+def test_all_right_is_read_as_one_error_in_n_plus_two():
+    with pytest.warns(UserWarning, match="every clip is right"):
+        found = TemperatureScaling().fit(RIGHT, np.arange(60) % 3)
+    assert found.predict_proba(RIGHT).max() == pytest.approx(1 - 1 / 62, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("z", "y", "message"),
+    [
+        (np.full((30, 3), np.nan), np.zeros(30, dtype=int), "NaN"),
+        (np.zeros((30, 3)), np.full(30, 3), "0..2 expected"),
+        (np.zeros((30, 3)), np.full(30, -1), "unknown emotions"),
+        (np.zeros((30, 3)), np.zeros(29, dtype=int), "30 integers"),
+        (np.zeros((30, 3)), np.zeros(30), "integers"),
+        (np.zeros((30, 1)), np.zeros(30, dtype=int), "minimum of 2"),
+    ],
+)
+def test_bad_input_is_named(z, y, message):
+    with pytest.raises(ValueError, match=message):
+        TemperatureScaling().fit(z, y)
+
+
+@pytest.mark.parametrize("module", ["calibration", "metrics", "results"])
+def test_import_is_cheap(module):
+    code = (
+        "import sys, time; start = time.process_time(); import numpy; base = time.process_time();"
+        f"import helpers.{module}; spent = time.process_time() - base;"
+        "heavy = {'torch', 'transformers', 'librosa', 'matplotlib', 'sklearn'} & set(sys.modules);"
+        "print(spent, *heavy)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    spent, *heavy = out.stdout.split()
+    assert not heavy
+    assert float(spent) < 0.8

@@ -1,0 +1,188 @@
+"""Metrics: hand-made cases, independent implementations, invariances."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import softmax
+from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, roc_auc_score
+
+from helpers import metrics
+
+
+def sample(seed, n=200, classes=4):
+    rng = np.random.default_rng(seed)
+    return softmax(rng.normal(scale=2, size=(n, classes)), axis=1), rng.integers(classes, size=n)
+
+
+def two_class(confidence):
+    confidence = np.asarray(confidence, dtype=float)
+    return np.column_stack([confidence, 1 - confidence])
+
+
+def test_uar_is_balanced_accuracy():
+    probs, labels = sample(0)
+    predicted = probs.argmax(axis=1)
+    expected = balanced_accuracy_score(labels, predicted)
+    assert metrics.uar(labels, predicted) == pytest.approx(expected)
+    assert metrics.uar([0, 0, 0, 1], [0, 0, 0, 0]) == 0.5
+
+
+def test_ece_by_hand():
+    # Bin of 0.95: 2 clips, 1 right, gap 0.45. Bin of 0.65: 2 clips, 2 right, gap 0.35.
+    probs = two_class([0.95, 0.95, 0.65, 0.65])
+    labels = [0, 1, 0, 0]
+    assert metrics.ece(probs, labels, bins=10) == pytest.approx((2 * 0.45 + 2 * 0.35) / 4)
+    assert metrics.mce(probs, labels, bins=10) == pytest.approx(0.45)
+    assert np.isnan(metrics.mce(probs, labels, bins=10, least=3))
+    assert metrics.adaptive_ece(probs, labels, bins=2) == pytest.approx(0.4)
+
+
+def test_confidence_of_one_is_in_the_last_bin_and_zero_in_the_first():
+    bins = metrics.reliability([1.0, 0.0, 1.0], [False, True, False])
+    assert bins.counts[-1] == 2 and bins.counts[0] == 1 and bins.counts.sum() == 3
+    assert metrics.ece(two_class([1.0, 1.0]), [1, 1]) == pytest.approx(1.0)
+    one = np.float32(1) + np.finfo(np.float32).eps  # a float32 softmax may exceed one
+    assert metrics.reliability([one], [True]).counts[-1] == 1
+
+
+@pytest.mark.parametrize("bins", [10, 15])
+def test_ece_and_mce_agree_with_netcal(bins):
+    from netcal.metrics import ECE, MCE
+
+    for seed in range(5):
+        probs, labels = sample(seed, 400)
+        assert metrics.ece(probs, labels, bins) == pytest.approx(
+            ECE(bins).measure(probs, labels), abs=1e-9
+        )
+        assert metrics.mce(probs, labels, bins) == pytest.approx(
+            MCE(bins).measure(probs, labels), abs=1e-9
+        )
+
+
+def test_nll_and_brier():
+    probs, labels = sample(1)
+    assert metrics.nll(probs, labels) == pytest.approx(log_loss(labels, probs, labels=range(4)))
+    assert metrics.nll(two_class([0.0]), [0]) == pytest.approx(-np.log(1e-12))
+    assert metrics.brier(two_class([1.0]), [1]) == 2.0
+    assert metrics.brier(two_class([0.7]), [0]) == pytest.approx(2 * 0.3**2)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6))
+def test_order_of_rows_and_of_classes_does_not_matter(seed):
+    probs, labels = sample(seed, 80)
+    probs = probs.round(1) + 1e-3  # ties
+    rng = np.random.default_rng(seed)
+    rows, columns = rng.permutation(80), rng.permutation(4)
+    for score in (metrics.ece, metrics.adaptive_ece, metrics.mce, metrics.nll, metrics.brier):
+        plain = score(probs, labels)
+        assert score(probs[rows], labels[rows]) == pytest.approx(plain)
+        if score in (metrics.nll, metrics.brier):
+            swapped = score(probs[:, columns], np.argsort(columns)[labels])
+            assert swapped == pytest.approx(plain)
+    right = rng.random(80) < 0.6
+    assert metrics.aurc(probs.max(axis=1)[rows], right[rows]) == pytest.approx(
+        metrics.aurc(probs.max(axis=1), right)
+    )
+
+
+def test_float32_and_float64_agree():
+    probs, labels = sample(2)
+    narrow = probs.astype(np.float32)
+    for score in (metrics.ece, metrics.nll, metrics.brier):
+        assert score(narrow, labels) == pytest.approx(score(probs, labels), abs=1e-5)
+
+
+def test_floor_is_what_a_calibrated_model_shows():
+    rng = np.random.default_rng(0)
+    probs = two_class(rng.uniform(0.5, 1, 300))
+    shown = [metrics.ece(probs, (rng.random(300) > probs[:, 0]).astype(int)) for _ in range(300)]
+    assert metrics.ece_floor(probs) == pytest.approx(np.mean(shown), rel=0.06)
+    assert metrics.ece_floor(probs) == metrics.ece_floor(probs)
+    assert metrics.ece_floor(two_class([1.0, 1.0])) == 0
+
+
+def test_floors_of_the_sizes_in_the_papers_notes():
+    # Confidences spread evenly over 0.2-1: about 0.14 at n = 68, 0.06 at 339, 0.04 at 864.
+    for n, expected in ((68, 0.14), (339, 0.06), (864, 0.04)):
+        top = np.linspace(0.2, 1, n)
+        probs = np.column_stack([top, *[(1 - top) / 9] * 9])
+        assert metrics.ece_floor(probs) == pytest.approx(expected, abs=0.012)
+
+
+def test_aurc_by_hand():
+    # Kept in order: right, wrong, right -> risks 0, 1/2, 1/3.
+    assert metrics.aurc([0.9, 0.8, 0.7], [1, 0, 1]) == pytest.approx((0 + 1 / 2 + 1 / 3) / 3)
+    assert metrics.aurc([0.5, 0.5], [1, 0]) == pytest.approx(0.5)  # a tie shares its error
+    coverage, risk = metrics.risk_coverage([0.9, 0.8, 0.7], [1, 0, 1])
+    np.testing.assert_allclose(coverage, [1 / 3, 2 / 3, 1])
+    assert risk[-1] == pytest.approx(1 / 3)
+
+
+def test_coverage_at_accuracy_uses_the_tune_part_for_its_threshold():
+    confidence, correct = [0.9, 0.8, 0.8, 0.6], [1, 1, 0, 1]
+    assert metrics.threshold_at_accuracy(confidence, correct, 0.95) == 0.9
+    assert metrics.threshold_at_accuracy(confidence, correct, 0.75) == 0.6
+    assert metrics.threshold_at_accuracy([0.9], [0], 0.95) == np.inf
+    kept = metrics.coverage_at_accuracy(confidence, correct, [0.95, 0.91, 0.5, 0.4], [1, 0, 1, 1])
+    assert kept == (0.5, 0.5, 0.9)
+    nothing = metrics.coverage_at_accuracy([0.9], [0], [0.95], [1])
+    assert nothing[0] == 0 and np.isnan(nothing[1])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.booleans())
+def test_auroc_is_scikit_learns(seed, ties):
+    rng = np.random.default_rng(seed)
+    scores, unknown = rng.normal(size=60), np.arange(60) % 3 == 0
+    scores = scores.round() if ties else scores
+    assert metrics.auroc(scores, unknown) == pytest.approx(roc_auc_score(unknown, scores))
+    assert metrics.auroc(-scores, ~unknown) == pytest.approx(metrics.auroc(scores, unknown))
+
+
+def test_fpr95_by_hand_and_both_ways():
+    unknown = np.array([True] * 20 + [False] * 10)
+    scores = np.concatenate([np.arange(1, 21), np.repeat([0.5, 2.5], 5)])
+    # 95 % of 20 unknown = 19: threshold 2, which half of the known reach.
+    assert metrics.fpr95(scores, unknown) == pytest.approx(0.5)
+    # Known positive: all ten accepted up to 2.5, as are the unknown 1 and 2.
+    assert metrics.fpr95(-scores, ~unknown) == pytest.approx(0.1)
+    assert metrics.fpr95(np.ones(30), unknown) == 1.0
+    assert metrics.aupr(np.ones(30), unknown) == pytest.approx(2 / 3)
+
+
+def test_oscr_by_hand():
+    unknown = np.array([False, False, True, True])
+    correct = np.array([True, False, False, False])
+    assert metrics.oscr([0, 1, 2, 3], unknown, correct) == pytest.approx(0.5)  # half is right
+    assert metrics.oscr([2, 3, 0, 1], unknown, correct) == pytest.approx(0.0)
+    # Accepted in the order right, unknown, wrong, unknown: CCR 1/2 over the whole FPR axis.
+    assert metrics.oscr([0, 2, 1, 3], unknown, correct) == pytest.approx(0.5)
+    assert metrics.oscr([1, 1, 1, 1], unknown, correct) == pytest.approx(0.25)  # one tie
+    assert metrics.oscr([0, 1, 2, 3], unknown, ~unknown) == pytest.approx(1.0)
+
+
+def test_oscr_is_auroc_when_all_known_are_right():
+    rng = np.random.default_rng(0)
+    scores, unknown = rng.normal(size=90).round(1), np.arange(90) % 3 == 0
+    scores[unknown] += 0.7
+    assert metrics.oscr(scores, unknown, ~unknown) == pytest.approx(metrics.auroc(scores, unknown))
+
+
+def test_f1_of_unknown():
+    rng = np.random.default_rng(1)
+    unknown, flagged = rng.random(200) < 0.3, rng.random(200) < 0.4
+    assert metrics.f1_unknown(flagged, unknown) == pytest.approx(f1_score(unknown, flagged))
+    everything = np.ones(200, dtype=bool)
+    assert metrics.f1_unknown(everything, unknown, 0.375) == pytest.approx(
+        metrics.f1_reject_all(0.375)
+    )
+    scores = np.where(unknown, 1.0, 0.0)
+    assert metrics.f1_threshold(scores, unknown) == 1.0
+
+
+def test_ranking_needs_both_sides():
+    for score in (metrics.auroc, metrics.aupr, metrics.fpr95):
+        with pytest.raises(ValueError, match="one side is empty"):
+            score([1, 2], [True, True])

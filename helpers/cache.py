@@ -1,0 +1,84 @@
+"""A cache of embeddings on disk: one SQLite file, so that two processes may share it."""
+
+import hashlib
+import sqlite3
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from helpers.errors import CourseError
+
+
+def key(*parts) -> str:
+    """SHA-256 over ``parts``: bytes as they are, anything else by its ``repr``."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part if isinstance(part, bytes) else repr(part).encode()
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.hexdigest()
+
+
+class Cache:
+    """Float32 arrays by key, in ``folder/embeddings.sqlite``.
+
+    SQLite writes a row whole or not at all, and its lock makes two processes wait for each
+    other. Values are raw float32 bytes beside their shape: nothing is unpickled.
+    Errors: CourseError when the folder cannot be written or the file is damaged.
+    """
+
+    def __init__(self, folder):
+        self.path = Path(folder) / "embeddings.sqlite"
+        self._lock = threading.Lock()  # decoding threads ask, the main thread writes
+        self._db = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.path, timeout=60, check_same_thread=False)
+            self._db.execute(
+                "CREATE TABLE IF NOT EXISTS embeddings "
+                "(key TEXT PRIMARY KEY, shape TEXT, value BLOB)"
+            )
+            self._db.commit()
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            raise self._broken(error) from error
+
+    def get(self, key: str) -> np.ndarray | None:
+        """The array stored under ``key``, or None."""
+        try:
+            with self._lock:
+                row = self._db.execute(
+                    "SELECT shape, value FROM embeddings WHERE key = ?", (key,)
+                ).fetchone()
+        except sqlite3.Error as error:
+            raise self._broken(error) from error
+        if row is None:
+            return None
+        shape = tuple(int(size) for size in row[0].split(","))
+        return np.frombuffer(row[1], dtype="<f4").reshape(shape).copy()
+
+    def put(self, arrays: dict[str, np.ndarray]) -> None:
+        """Store ``arrays`` by key, all of them or none."""
+        rows = [
+            (key, ",".join(map(str, array.shape)), np.asarray(array, "<f4").tobytes())
+            for key, array in arrays.items()
+        ]
+        try:
+            with self._lock, self._db:
+                self._db.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)
+        except sqlite3.Error as error:
+            raise self._broken(error) from error
+
+    def close(self) -> None:
+        """Close the file; further calls are errors."""
+        if self._db is not None:
+            self._db.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _broken(self, error) -> CourseError:
+        return CourseError(f"cache {self.path}: {error}; delete this file, it is made again")

@@ -1,0 +1,302 @@
+"""Any speech encoder in one call, and embeddings of many files.
+
+Lesson 02 builds the plain loop that `embed` speeds up. Families: wav2vec2, HuBERT, WavLM,
+data2vec-audio and Whisper, as transformers names them.
+"""
+
+import hashlib
+import json
+import warnings
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+
+from helpers import audio
+from helpers.cache import Cache, key
+from helpers.errors import CourseError, nearest
+from helpers.networks import WhisperFrames, pool
+
+EMBEDDED = Path(__file__).resolve().parents[1] / "data" / "encoders" / "embedded"
+FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "whisper")
+KNOWN = ("embedded", "facebook/wav2vec2-base", "facebook/hubert-base-ls960",
+         "microsoft/wavlm-base", "facebook/data2vec-audio-base", "openai/whisper-base")
+WINDOW = 256  # files decoded ahead: memory grows with this, not with the number of files
+
+
+@dataclass
+class Encoder:
+    """A loaded encoder. Hidden states are numbered 0..layers: the transformer's input, its layers."""
+
+    name: str
+    model: torch.nn.Module = field(repr=False)
+    extractor: object = field(repr=False)
+    dtype: str = "float32"
+
+    @property
+    def config(self):
+        return self.model.config
+
+    @property
+    def family(self) -> str:
+        return self.config.model_type
+
+    @property
+    def hidden_size(self) -> int:
+        return self.config.hidden_size
+
+    @property
+    def layers(self) -> int:
+        return self.config.encoder_layers if self.family == "whisper" \
+            else self.config.num_hidden_layers
+
+    @property
+    def frame_s(self) -> float:
+        """Seconds from one frame to the next."""
+        if self.family == "whisper":
+            return 2 * self.extractor.hop_length / audio.SAMPLE_RATE
+        return float(np.prod(self.config.conv_stride)) / audio.SAMPLE_RATE
+
+    @property
+    def masked(self) -> bool:
+        """May clips of different length share a batch?
+
+        Group norm (wav2vec2-base) averages over time, padding included; data2vec's stack of
+        positional convolutions carries padding into the clip, as does batch norm before them.
+        """
+        if self.family == "whisper":
+            return True
+        return (self.config.feat_extract_norm == "layer" and self.family != "data2vec-audio"
+                and not getattr(self.config, "conv_pos_batch_norm", False))
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of configuration and weights: what this encoder computes, whatever its name."""
+        digest = hashlib.sha256(json.dumps(self.config.to_diff_dict(), sort_keys=True,
+                                           default=str).encode())
+        for name, value in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def batch(self, waves, normalise: bool | None = None) -> dict:
+        """Model input for `waves` (16 kHz, 1-D each): `input_values` and, if needed, a mask.
+
+        `normalise`: zero mean and unit variance per clip; None does what the encoder was
+        trained with.
+        """
+        if normalise is None:
+            normalise = bool(getattr(self.extractor, "do_normalize", False))
+        if normalise:
+            waves = [(w - w.mean()) / np.sqrt(w.var() + 1e-7) for w in waves]
+        if self.family == "whisper":
+            return self._mel(waves)
+        lengths = [len(w) for w in waves]
+        if len(set(lengths)) == 1:
+            return {"input_values": torch.from_numpy(np.stack(waves).astype(np.float32))}
+        if not self.masked:
+            raise CourseError(f"encoder '{self.name}': its clips must have equal length to share "
+                              "a batch; cut or pad them to one length")
+        values = np.zeros((len(waves), max(lengths)), np.float32)
+        mask = np.zeros(values.shape, np.int64)
+        for row, wave in enumerate(waves):
+            values[row, :len(wave)], mask[row, :len(wave)] = wave, 1
+        return {"input_values": torch.from_numpy(values), "attention_mask": torch.from_numpy(mask)}
+
+    def _mel(self, waves) -> dict:
+        """Log-mel frames of the clips only, with the silence after them that convolutions see."""
+        limit = 2 * self.config.max_source_positions * self.extractor.hop_length
+        waves = [w[:limit] for w in waves]
+        frames = [-(-len(w) // self.extractor.hop_length) for w in waves]
+        room = max(len(w) for w in waves) + 2 * self.extractor.n_fft
+        mel = self.extractor(waves, sampling_rate=audio.SAMPLE_RATE, padding="max_length",
+                             max_length=room, return_tensors="pt")["input_features"]
+        mask = torch.arange(mel.shape[-1])[None] < torch.tensor(frames)[:, None]
+        return {"input_values": mel, "attention_mask": mask.long()}
+
+    def frames(self, batch: dict, every: bool = False):
+        """Hidden states and mask: `[(b, T, H)]` (last, or all layers + 1) and bool `(b, T)`."""
+        out = self.model(**batch, output_hidden_states=every)
+        # The last state is the one after the final layer norm, which not every family records.
+        states = [*(out.hidden_states[:-1] if every else ()), out.last_hidden_state]
+        if self.family == "whisper":
+            return states, self.model.frame_mask(batch["attention_mask"])
+        if batch.get("attention_mask") is None:
+            return states, torch.ones(states[0].shape[:2], dtype=torch.bool)
+        return states, self.model._get_feature_vector_attention_mask(
+            states[0].shape[1], batch["attention_mask"])
+
+
+def load(name="embedded", dtype: str = "float32") -> Encoder:
+    """Load an encoder by hub id, by directory, or the one that the course ships (`embedded`).
+
+    `dtype`: "float32", or "bfloat16" to compute under autocast (weights stay float32).
+    Errors: CourseError when it is unknown, offline, incomplete or damaged.
+    """
+    from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, WhisperModel
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    if dtype not in ("float32", "bfloat16"):
+        raise CourseError(f"dtype '{dtype}': use float32 or bfloat16")
+    folder = EMBEDDED if str(name) == "embedded" else Path(name)
+    local = folder.is_dir()
+    if not local and (str(name) == "embedded" or "/" not in str(name) or folder.is_absolute()
+                      or str(name).startswith(".")):
+        raise CourseError(f"encoder '{name}': no such folder{nearest(str(name), KNOWN)}")
+    source = str(folder) if local else str(name)
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(source)
+            if config.model_type not in FAMILIES:
+                raise CourseError(f"encoder '{name}' is of the family '{config.model_type}'; "
+                                  f"this course knows {', '.join(FAMILIES)}")
+            extractor = AutoFeatureExtractor.from_pretrained(source)
+            kind = AutoModel
+            if config.model_type == "whisper":
+                bare = "WhisperEncoder" in (config.architectures or ())
+                kind = WhisperEncoder if bare else WhisperModel
+            model, report = kind.from_pretrained(source, dtype=torch.float32,
+                                                 output_loading_info=True)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0][:160] if str(error) else type(error).__name__
+        if local:
+            raise CourseError(f"encoder folder {folder}: missing or damaged file ({reason}); "
+                              "copy the folder again") from error
+        raise CourseError(f"encoder '{name}': not a folder here, and the model hub did not give it "
+                          "(offline, or no such id); use --encoder embedded or a folder") from error
+    missing = [n for n in report["missing_keys"] if "masked_spec_embed" not in n]
+    if missing:  # transformers would go on with random weights
+        raise CourseError(f"encoder '{name}': weights lack {len(missing)} tensors, such as "
+                          f"{sorted(missing)[0]}; copy the folder again")
+    if config.model_type == "whisper":
+        model = WhisperFrames(getattr(model, "encoder", model))
+    return Encoder(str(name), model.eval(), extractor, dtype)
+
+
+class quiet:
+    """Silence transformers' loading bars and advice; errors still come through."""
+
+    def __enter__(self):
+        from transformers.utils import logging
+
+        self._level = logging.get_verbosity()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+
+    def __exit__(self, *_):
+        from transformers.utils import logging
+
+        logging.set_verbosity(self._level)
+        logging.enable_progress_bar()
+
+
+def embed(clips, encoder, layer="last", pooling="mean", normalise=None, length=None, batch_s=24.0,
+          cache=None, progress=True, threads=4):
+    """Embeddings of `clips` (paths, or 16 kHz waves): float32 `(n, H)`, `(n, 2H)` for "mean+std".
+
+    `layer`: "last", a number 0..layers, or "all" (`(n, layers + 1, H)`). `pooling`: "mean",
+    "mean+std", or None for a list of `(T, H)`, which is not flat in memory. `normalise`: see
+    `Encoder.batch`. `length`: cut or zero-pad each clip to so many samples. `batch_s`: seconds
+    of audio in a batch, padding included. `cache`: a folder, or None.
+
+    A file that cannot be read becomes a row of NaN, and one warning counts and names them all.
+    Errors: CourseError when no file can be read.
+    """
+    from tqdm.auto import tqdm
+
+    if layer != "last" and layer != "all" and not 0 <= int(layer) <= encoder.layers:
+        raise CourseError(f"layer {layer}: '{encoder.name}' has layers 0 to {encoder.layers}")
+    if pooling not in ("mean", "mean+std", None):
+        raise CourseError(f"pooling '{pooling}': use mean, mean+std or None")
+    store = Cache(cache) if cache is not None and pooling is not None else None
+    settings = (encoder.key, encoder.dtype, layer, pooling, normalise, length) if store else ()
+
+    def fetch(clip):  # in a thread: soundfile and hashlib release the interpreter's lock
+        try:
+            name = None
+            if store:
+                raw = np.ascontiguousarray(clip).tobytes() if isinstance(clip, np.ndarray) \
+                    else Path(clip).read_bytes()
+                name = key(raw, *settings)
+                row = store.get(name)
+                if row is not None:
+                    return name, row, True
+            wave = clip if isinstance(clip, np.ndarray) else audio.read(clip)
+            return name, wave if length is None else audio.fix_length(wave, length), False
+        except (audio.AudioError, OSError) as error:
+            failed = error if isinstance(error, audio.AudioError) else audio.AudioError(clip, error)
+            return None, failed, None
+
+    clips, rows, skipped = list(clips), {}, []
+    bar = tqdm(total=len(clips), unit="clip", desc=f"embed {encoder.name}", disable=not progress)
+    with ThreadPoolExecutor(threads) as pool_, bar:
+        ahead = deque(pool_.submit(fetch, clip) for clip in clips[:WINDOW])
+        for start in range(0, len(clips), WINDOW):
+            window, ahead = ahead, deque(
+                pool_.submit(fetch, clip) for clip in clips[start + WINDOW:start + 2 * WINDOW])
+            names, waves = {}, {}
+            for row in range(start, start + len(window)):
+                name, value, hit = window.popleft().result()
+                names[row] = name
+                if hit is None:
+                    skipped.append(value)
+                elif hit:
+                    rows[row] = value
+                else:
+                    waves[row] = value
+            bar.update(len(names) - len(waves))
+            for batch in batches({r: len(w) for r, w in waves.items()}, batch_s, encoder.masked):
+                done = _forward([waves[r] for r in batch], encoder, layer, pooling, normalise)
+                rows.update(zip(batch, done, strict=True))
+                if store:
+                    store.put({names[r]: rows[r] for r in batch})
+                bar.update(len(batch))
+    if store:
+        store.close()
+    if skipped:
+        if len(skipped) == len(clips):
+            raise CourseError(f"no clip can be used: {audio.report(skipped)}")
+        warnings.warn(audio.report(skipped), stacklevel=2)
+    if pooling is None:
+        return [rows.get(r) for r in range(len(clips))]
+    blank = np.full_like(next(iter(rows.values())), np.nan) if rows else np.empty(0, np.float32)
+    return np.stack([rows.get(r, blank) for r in range(len(clips))]) if clips else blank
+
+
+def batches(lengths: dict, batch_s: float, mixed: bool) -> list:
+    """Group keys of `lengths` (samples) by length: each batch holds at most `batch_s` seconds.
+
+    `mixed=False` puts only equal lengths together. The longest batch comes first, so that a
+    machine with too little memory says so at once.
+    """
+    order = sorted(lengths, key=lengths.get, reverse=True)
+    groups = [order] if mixed else [list(g) for _, g in groupby(order, key=lengths.get)]
+    out = []
+    for group in groups:
+        while group:
+            size = max(1, int(batch_s * audio.SAMPLE_RATE / lengths[group[0]]))
+            out.append(group[:size])
+            group = group[size:]
+    return out
+
+
+@torch.inference_mode()
+def _forward(waves, encoder, layer, pooling, normalise) -> list:
+    device = next(encoder.model.parameters()).device
+    batch = {k: v.to(device) for k, v in encoder.batch(waves, normalise).items()}
+    training, _ = encoder.model.training, encoder.model.eval()
+    with torch.autocast(device.type, torch.bfloat16, enabled=encoder.dtype == "bfloat16"):
+        states, mask = encoder.frames(batch, every=layer != "last")
+    encoder.model.train(training)
+    states = [s.float() for s in states]
+    states = torch.stack(states, 1) if layer == "all" else states[-1 if layer == "last" else layer]
+    if pooling is None:
+        keep = mask.cpu().numpy()
+        return [s[..., k, :] for s, k in zip(states.cpu().numpy(), keep, strict=True)]
+    return list(pool(states, mask.to(device), pooling).cpu().numpy())

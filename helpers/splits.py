@@ -40,6 +40,10 @@ def rotation(frame: pd.DataFrame, folds: int = 5, seed: int = 0) -> list[Turn]:
     below three speakers, for then training, tuning and test cannot be disjoint.
     """
     speakers = _shuffled_speakers(frame, seed)
+    if folds < 3:
+        raise CourseError(
+            f"folds = {folds}: a turn needs one to test, one to tune and one to train"
+        )
     if len(speakers) < 3:
         raise CourseError(
             f"{len(speakers)} speaker(s) in this corpus, a rotation needs 3: no result on unseen "

@@ -127,6 +127,8 @@ def frame(spec: str) -> pd.DataFrame:
         raise CourseError(f"corpus '{spec}' names the same corpus twice")
     tables = [_one(part) for part in parts]
     table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]
+    words = table.select_dtypes(exclude="number").columns
+    table[words] = table[words].astype(object).where(table[words].notna(), None)
     return table.sort_values("utterance", ignore_index=True)
 
 

@@ -241,7 +241,7 @@ def folder(where: Path) -> Iterator[dict]:
 def table(path: Path) -> Iterator[dict]:
     """Read a CSV with ``path`` (relative to the CSV), ``emotion``, ``speaker``, any other column.
 
-    Columns ``votes_<emotion>`` become one ``votes`` dict; numbers are read as numbers.
+    Columns ``votes_<emotion>`` become one ``votes`` dict; PAD values are numbers, the rest text.
     """
     rows = _csv(path)
     if not rows:
@@ -254,9 +254,12 @@ def table(path: Path) -> Iterator[dict]:
         if not audio.is_file():
             raise CourseError(f"{path} line {number}: no file {row['path']}")
         rest = {k: v for k, v in row.items() if k and not k.startswith("votes_")}
-        for name in (*PAD, "intensity"):
-            if rest.get(name):
-                rest[name] = _number(rest[name])
+        try:
+            rest |= {
+                name: float(rest[name]) if rest[name] else None for name in PAD if name in rest
+            }
+        except ValueError as error:
+            raise CourseError(f"{path} line {number}: {error}") from None
         votes = {k.removeprefix("votes_"): int(v or 0) for k, v in row.items()
                  if k and k.startswith("votes_")}  # fmt: skip
         yield rest | {"path": audio} | ({"votes": votes} if votes else {})
@@ -287,10 +290,3 @@ def _votes(labels: Iterable[str]) -> dict[str, int]:
     from helpers.emotions import ALIASES
 
     return dict(Counter(ALIASES[x.lower()] for x in labels if x.lower() in ALIASES))
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text

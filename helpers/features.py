@@ -1,0 +1,80 @@
+"""Features of the years before wav2vec2: MFCC statistics and F0 (lesson 01 listens to both)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from helpers import audio
+from helpers.cache import Cache, key
+from helpers.errors import CourseError
+
+FRAME, HOP, COEFFICIENTS = 400, 160, 13  # samples: windows of 25 ms every 10 ms
+F0_LOW, F0_HIGH = 60.0, 500.0  # Hz: a low man's voice to a woman's shout
+VERSION = "mfcc-2"  # a part of the cache's key: change it with the settings above
+
+
+def mfcc(wave: np.ndarray) -> np.ndarray:
+    """Return 13 MFCC and their first and second differences, float32 (39, frames), 10 ms apart.
+
+    Davis & Mermelstein (1980), with librosa's mel scale. Clips of fewer than 9 frames (90 ms) are
+    padded with their edge, for the differences are slopes over 9 frames.
+    """
+    import librosa
+
+    static = librosa.feature.mfcc(
+        y=wave, sr=audio.SAMPLE_RATE, n_mfcc=COEFFICIENTS, n_fft=512, win_length=FRAME,
+        hop_length=HOP, n_mels=40,
+    )  # fmt: skip
+    static = np.pad(static, ((0, 0), (0, max(0, 9 - static.shape[1]))), mode="edge")
+    both = [librosa.feature.delta(static, order=order) for order in (1, 2)]
+    return np.concatenate([static, *both]).astype(np.float32)
+
+
+def statistics(frames: np.ndarray) -> np.ndarray:
+    """Return mean and standard deviation over time of (d, frames): float32 (2 d,)."""
+    return np.concatenate([frames.mean(axis=1), frames.std(axis=1)]).astype(np.float32)
+
+
+def f0(wave: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Track the fundamental frequency with probabilistic YIN (Mauch & Dixon 2014).
+
+    Returns times in seconds and F0 in Hz, both (frames,), a frame every 16 ms; NaN where unvoiced.
+    About ten times real time on one core: meant for looking at clips, not for whole corpora.
+    """
+    import librosa
+
+    hop = 256
+    track, _, _ = librosa.pyin(
+        wave, fmin=F0_LOW, fmax=F0_HIGH, sr=audio.SAMPLE_RATE, frame_length=1024, hop_length=hop
+    )
+    return np.arange(len(track)) * hop / audio.SAMPLE_RATE, track
+
+
+def mfcc_statistics(
+    paths: Sequence[str | Path], cache: str | Path | None = None, progress: bool = True
+) -> tuple[np.ndarray, np.ndarray, list[audio.AudioError]]:
+    """Return ``(features, kept, skipped)`` for audio files.
+
+    ``features`` float32 (n, 78): mean and standard deviation of ``mfcc``; ``kept`` int (n,): which
+    paths they belong to; ``skipped``: the others and why. ``cache`` names a folder in which
+    features are kept by the bytes of their file. Raises ``CourseError`` when no file can be used.
+    """
+    store = Cache(cache) if cache else None
+    found, new, skipped = {}, {}, []
+    for i, path in enumerate(tqdm(paths, "MFCC", unit="clip", leave=False, disable=not progress)):
+        try:
+            name = key(VERSION, Path(path).read_bytes()) if store and Path(path).is_file() else ""
+            found[i] = store.get(name) if name else None
+            if found[i] is None:
+                found[i] = new[name] = statistics(mfcc(audio.read(path)))
+        except audio.AudioError as error:
+            del found[i]
+            skipped.append(error)
+    if store:
+        store.put(new)
+        store.close()
+    if not found:
+        raise CourseError(f"none of {len(paths)} clips can be used: {audio.report(skipped)}")
+    return np.stack(list(found.values())), np.array(list(found)), skipped

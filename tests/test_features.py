@@ -1,0 +1,52 @@
+"""MFCC statistics and F0."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from helpers import audio, features
+from helpers.errors import CourseError
+
+
+def voice(hertz=150.0, seconds=1.0):
+    """A buzz of ten harmonics: enough of a voice for a pitch tracker."""
+    t = np.arange(round(seconds * audio.SAMPLE_RATE)) / audio.SAMPLE_RATE
+    wave = sum(np.sin(2 * np.pi * hertz * k * t) / k for k in range(1, 11))
+    return (0.2 * wave).astype(np.float32)
+
+
+def test_shapes():
+    frames = features.mfcc(voice())
+    assert frames.shape == (39, 101)
+    assert frames.dtype == np.float32
+    assert features.statistics(frames).shape == (78,)
+    assert features.mfcc(voice(seconds=0.1)).shape == (39, 11)
+    assert features.mfcc(voice(seconds=0.05)).shape == (39, 9)
+
+
+def test_f0_of_a_buzz():
+    times, track = features.f0(voice(150))
+    assert len(times) == len(track)
+    assert np.nanmedian(track) == pytest.approx(150, rel=0.01)
+    noise = np.random.default_rng(0).normal(0, 0.1, audio.SAMPLE_RATE).astype(np.float32)
+    assert np.isnan(features.f0(noise)[1]).mean() > 0.8
+
+
+def test_statistics_of_files_are_cached_and_bad_files_reported(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{i}.wav" for i in range(3)]
+    for i, path in enumerate(paths):
+        soundfile.write(path, voice(100 + 50 * i) * (i != 1), audio.SAMPLE_RATE)
+    cache = tmp_path / "cache"
+    first = features.mfcc_statistics(paths, cache, progress=False)
+    assert first[0].shape == (2, 78)
+    assert first[1].tolist() == [0, 2]
+    assert [error.reason for error in first[2]] == ["silent"]
+    monkeypatch.setattr(features, "mfcc", None)  # what is cached is not computed again
+    again = features.mfcc_statistics(paths, cache, progress=False)
+    np.testing.assert_array_equal(again[0], first[0])
+    assert str(again[2][0]) == str(first[2][0])
+    monkeypatch.undo()
+    soundfile.write(paths[1], voice(120), audio.SAMPLE_RATE)
+    assert len(features.mfcc_statistics(paths, cache, progress=False)[0]) == 3
+    with pytest.raises(CourseError, match="none of 1 clips can be used"):
+        features.mfcc_statistics([tmp_path / "no.wav"], progress=False)

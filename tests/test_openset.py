@@ -1,0 +1,151 @@
+"""Scores for "unknown": hand-computed values, properties, degenerate input."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from helpers.errors import CourseError
+from helpers.openset import (
+    Mahalanobis,
+    closeness,
+    doubt,
+    energy,
+    entropy,
+    max_logit,
+    mean_probabilities,
+)
+
+LOGITS = arrays(np.float64, (6, 4), elements=st.floats(-20, 20))
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def groups(rng, counts=(30, 40, 50), size=6):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    centres = rng.normal(size=(len(counts), size)) * 2
+    return centres[labels] + rng.normal(size=(len(labels), size)), labels
+
+
+def test_segments_are_averaged_after_the_softmax():
+    # Row 0 has two segments that contradict each other, row 1 a single one.
+    segments = np.log([[0.9, 0.1], [0.5, 0.5], [0.1, 0.9]])
+    probs = mean_probabilities(segments, [0, 1, 0])
+    assert np.allclose(probs, [[0.5, 0.5], [0.5, 0.5]])
+    hot = mean_probabilities(segments[:1], [0], temperature=2.0)
+    assert np.allclose(hot, [[0.75, 0.25]])  # square roots of 0.9 and 0.1 are as 3 to 1
+
+
+def test_scores_by_hand():
+    probs = np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
+    assert np.allclose(entropy(probs), [np.log(2), 0])
+    assert np.allclose(doubt(probs), [0.5, 0])
+    assert np.allclose(closeness(probs), [1, 0])
+    logits = np.log([[1.0, 2.0, 5.0]])
+    assert np.allclose(max_logit(logits), -np.log(5))
+    assert np.allclose(energy(logits), -np.log(8))
+    assert np.allclose(energy(logits, 2.0), -2 * np.log(1 + 2**0.5 + 5**0.5))
+
+
+@given(LOGITS, st.permutations(range(4)))
+def test_the_order_of_classes_does_not_matter(logits, order):
+    probs = softmax(logits)
+    for score, values in ((entropy, probs), (doubt, probs), (closeness, probs), (energy, logits)):
+        assert np.allclose(score(values), score(values[:, order]))
+    assert entropy(probs).min() >= 0 and entropy(probs).max() <= np.log(4) + 1e-12
+
+
+@given(LOGITS)
+def test_single_precision_is_enough(logits):
+    for score in (max_logit, energy):
+        assert np.allclose(score(logits), score(logits.astype(np.float32)), atol=1e-4)
+    probs = softmax(logits)
+    assert np.allclose(entropy(probs), entropy(probs.astype(np.float32)), atol=1e-4)
+
+
+@pytest.mark.parametrize("covariance", ["tied", "full"])
+def test_mahalanobis_against_the_formula(covariance):
+    rng = np.random.default_rng(0)
+    rows, labels = groups(rng)
+    model = Mahalanobis(covariance, epsilon=1e-2, normalise=False).fit(rows, labels)
+    new = rng.normal(size=(5, 6))
+    for c in range(3):
+        own = rows[labels == c]
+        inverse = model.whiteners_[0].T @ model.whiteners_[0]
+        if covariance == "full":
+            inverse = np.linalg.inv(np.cov(own.T) + 1e-2 * np.eye(6))
+        away = new - own.mean(axis=0)
+        wanted = np.sqrt(np.einsum("ij,jk,ik->i", away, inverse, away))
+        assert np.allclose(model.distances(new)[:, c], wanted)
+    assert np.allclose(model.score_samples(new), model.distances(new).min(axis=1))
+    assert np.allclose(model.distances(rows.astype(np.float32)), model.distances(rows), atol=1e-4)
+
+
+def test_tied_covariance_is_ledoit_wolf_of_the_residuals():
+    from sklearn.covariance import LedoitWolf
+
+    rows, labels = groups(np.random.default_rng(1))
+    model = Mahalanobis(normalise=False).fit(rows, labels)
+    wanted = LedoitWolf(assume_centered=True).fit(rows - model.means_[labels]).covariance_
+    assert np.allclose(model.whiteners_[0].T @ model.whiteners_[0] @ wanted, np.eye(6))
+
+
+@pytest.mark.parametrize("covariance", ["tied", "full"])
+@settings(max_examples=20)
+@given(seed=st.integers(0, 1000), order=st.permutations(range(3)))
+def test_permuted_classes_permute_the_distances(covariance, seed, order):
+    rng = np.random.default_rng(seed)
+    rows, labels = groups(rng, (5, 6, 7))
+    old = Mahalanobis(covariance).fit(rows, labels).distances(rows)
+    new = Mahalanobis(covariance).fit(rows, np.argsort(order)[labels]).distances(rows)
+    assert np.allclose(new, old[:, order])
+
+
+@pytest.mark.parametrize("covariance", ["tied", "full"])
+@pytest.mark.parametrize(("counts", "size"), [((4, 4), 20), ((9, 9), 1), ((1, 6), 4), ((60, 2), 3)])
+def test_thin_cases_stay_finite(covariance, counts, size):
+    # Fewer rows than dimensions, one dimension, a class of a single row, and all of it repeated.
+    rows, labels = groups(np.random.default_rng(2), counts, size)
+    for repeat in (1, 3):
+        model = Mahalanobis(covariance, normalise=size > 1)
+        model.fit(np.repeat(rows, repeat, axis=0), np.repeat(labels, repeat))
+        assert np.isfinite(model.distances(rows)).all()
+
+
+def test_bad_input_is_one_clear_line():
+    rows, labels = groups(np.random.default_rng(3))
+    with pytest.raises(CourseError, match="class 1 has no row"):
+        Mahalanobis().fit(rows[labels != 1], labels[labels != 1])
+    with pytest.raises(CourseError, match="singular"):
+        Mahalanobis().fit(np.ones((4, 3)), np.array([0, 0, 1, 1]))
+    with pytest.raises(CourseError, match="epsilon"):
+        Mahalanobis("full", epsilon=0).fit(rows, labels)
+    with pytest.raises(CourseError, match="NaN"):
+        entropy(np.array([[np.nan, 1.0]]))
+    with pytest.raises(CourseError, match="softmax first"):
+        entropy(np.array([[3.0, -1.0]]))
+    with pytest.raises(CourseError, match="row 1 has no segment"):
+        mean_probabilities(np.zeros((2, 3)), [0, 2])
+    with pytest.raises(CourseError, match="temperature"):
+        energy(np.zeros((1, 2)), 0)
+    with pytest.raises(CourseError, match="expected shape"):
+        Mahalanobis().fit(rows, labels).distances(rows[:, :2])
+
+
+def test_a_million_rows_take_bounded_memory():
+    rng = np.random.default_rng(4)
+    rows, labels = groups(rng, (50, 50), 16)
+    model = Mahalanobis("full").fit(rows, labels)
+    many = rng.normal(size=(1_000_000, 16)).astype(np.float32)
+    tracemalloc.start()
+    model.distances(many)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    results, three_chunks = 16_000_000, 3 * 32_000_000
+    assert peak < results + three_chunks + 10_000_000

@@ -1,0 +1,220 @@
+"""OpenMax three times: as source 1 prints it, as Bendale & Boulton had it, as the course advises.
+
+Derived in lesson 06. Each gives (n, K+1) probabilities, "unknown" last. A Weibull model F_c of the
+largest distances to class c says how unusual a distance is: w_c = F_c(d_c), α_c = 1 - w_c.
+
+What happens in thin cases, each with a warning: a tail of fewer than three points takes the three
+largest; a class with fewer than three distances that are not zero takes the tail of all classes
+together; a tail of equal values gets the steepest shape, 1000. No class has any: CourseError.
+"""
+
+import warnings
+from math import ceil
+
+import numpy as np
+from scipy import special
+
+from helpers.errors import CourseError
+from helpers.estimators import Estimator
+from helpers.openset import Mahalanobis, _positive, class_labels, table
+
+MAX_SHAPE = 1e3  # a Weibull this steep is a step at its scale
+
+
+def fit_weibull(tail) -> tuple[float, float]:
+    """Shape k and scale λ of a Weibull at location 0, by SciPy's maximum likelihood."""
+    from scipy.stats import weibull_min
+
+    tail = np.asarray(tail, float)
+    if len(tail) < 3 or tail.min() <= 0:
+        raise CourseError("tail: a Weibull fit needs three positive distances or more")
+    unit = tail.mean()  # dividing first keeps SciPy's search well scaled, and changes nothing else
+    if np.ptp(tail) <= 1e-6 * unit:
+        warnings.warn("the distances of a tail are all equal: its Weibull is a step", stacklevel=2)
+        return MAX_SHAPE, float(tail.max())
+    # The shape's moment estimate as the start: from SciPy's own, steep tails do not converge.
+    start = 1.2 * unit / tail.std()
+    shape, _, scale = weibull_min.fit(tail / unit, start, floc=0, scale=1)
+    return min(float(shape), MAX_SHAPE), float(scale * unit)
+
+
+def fit_tails(distances, labels, classes: int, size, shift: bool = False) -> np.ndarray:
+    """(K, 3) shape, scale, location of each class' tail; ``size(n)`` says how many of n it takes.
+
+    ``distances (n,)``: of each row to its own class. ``shift``: the tail is moved to begin at 1, as
+    libMR does for Bendale & Boulton; otherwise the location is 0 (source 1).
+    """
+    fits = np.empty((classes, 3))
+    for c in range(classes):
+        own = distances[(labels == c) & (distances > 0)]
+        count = size(len(own))
+        if len(own) < 3:
+            warnings.warn(f"class {c}: fewer than 3 distances; tail of all classes", stacklevel=3)
+            own = distances[distances > 0]
+            count = size(len(own))
+            if len(own) < 3:
+                raise CourseError("fewer than 3 distances in all: no tail to fit; give more rows")
+        if count < 3:
+            warnings.warn(f"class {c}: a tail of {count} points; the 3 largest", stacklevel=3)
+        tail = np.sort(own)[-max(count, 3) :]
+        location = tail[0] - 1 if shift else 0.0
+        fits[c] = *fit_weibull(tail - location), location
+    return fits
+
+
+def log_alpha(distances, weibull) -> np.ndarray:
+    """log α_c = log(1 - F_c(d_c)) = -((d - location) / λ)^k, exact where α itself is 0: (n, K)."""
+    shape, scale, location = weibull.T
+    with np.errstate(over="ignore"):
+        power = (np.maximum(distances - location, 0) / scale) ** shape
+    return -np.minimum(power, 1e300)
+
+
+def share(tail: float):
+    """How many of n distances are "the largest γ fraction" (rounded up)."""
+    if not 0 < tail <= 1:
+        raise CourseError(f"tail: expected a fraction of (0, 1], got {tail}")
+    return lambda n: ceil(tail * n - 1e-9)
+
+
+class _OpenSet(Estimator):
+    def score_samples(self, *inputs) -> np.ndarray:
+        """P(unknown) of each row: higher = more unknown."""
+        return self.predict_proba(*inputs)[:, -1]
+
+    def predict(self, *inputs) -> np.ndarray:
+        """The likeliest class number; -1 where "unknown" is likeliest."""
+        probs = self.predict_proba(*inputs)
+        best = probs.argmax(axis=1)
+        return np.where(best == probs.shape[1] - 1, -1, best)
+
+
+class PrintedOpenMax(_OpenSet):
+    """Mahalanobis-OpenMax exactly as printed (source 1, 6.2, algorithm 1), slips and all.
+
+    ``epsilon`` (added to each class' own covariance), ``tail`` (γ) are not given in the source.
+    Fitted: ``gaussians_``, ``weibull_ (K, 3)``. All of a class' rows are used, right or wrong.
+    """
+
+    def __init__(self, epsilon: float = 1e-3, tail: float = 0.1, temperature: float = 1.0):
+        self.epsilon = epsilon
+        self.tail = tail
+        self.temperature = temperature
+
+    def fit(self, embeddings, y):
+        """``embeddings (n, H)``, ``y (n,)`` of the training rows; each class needs one."""
+        size = share(self.tail)
+        self.gaussians_ = Mahalanobis("full", epsilon=self.epsilon).fit(embeddings, y)
+        y = class_labels(y, len(embeddings))
+        if min(np.bincount(y)) == 1:
+            warnings.warn("a class has one row: its covariance is ε I alone", stacklevel=2)
+        own = self.gaussians_.distances(embeddings)[np.arange(len(y)), y]
+        self.weibull_ = fit_tails(own, y, len(self.gaussians_.means_), size)
+        return self
+
+    def predict_proba(self, embeddings, logits) -> np.ndarray:
+        """(n, H), (n, K) -> (n, K+1): softmax of [α z, Σ (1 - α) z] / T."""
+        logits = _same_rows(embeddings, logits, len(self.weibull_))
+        alpha = np.exp(log_alpha(self.gaussians_.distances(embeddings), self.weibull_))
+        unknown = ((1 - alpha) * logits).sum(axis=1, keepdims=True)
+        activations = np.hstack([alpha * logits, unknown])
+        return special.softmax(activations / _positive(self.temperature), axis=1)
+
+
+class BendaleOpenMax(_OpenSet):
+    """Bendale & Boulton 2016, "Towards open set deep networks", algorithms 1 and 2.
+
+    Class means of the *logits* of correctly classified rows, Euclidean distance, a Weibull on the
+    ``tail`` largest (a count), and the ``rank`` highest logits revised, the i-th with weight
+    (rank - i + 1) / rank, as their code has it (printed: (rank - i) / rank, which leaves the
+    rank-th untouched, and at rank 1 everything).
+    Fitted: ``means_ (K, K)``, ``weibull_ (K, 3)``. A class without a correct row takes all it has.
+    """
+
+    def __init__(self, tail: int = 20, rank: int = 3):
+        self.tail = tail
+        self.rank = rank
+
+    def fit(self, logits, y):
+        """``logits (n, K)``, ``y (n,)`` of the training rows."""
+        logits = table(logits, "logits").astype(np.float64)
+        y = class_labels(y, len(logits))
+        classes = logits.shape[1]
+        if not 1 <= self.rank <= classes:
+            raise CourseError(f"rank: expected 1 to {classes} (the classes), got {self.rank}")
+        if self.tail < 3:
+            raise CourseError(f"tail: expected 3 distances or more, got {self.tail}")
+        if len(y) and y.max() >= classes:
+            raise CourseError(f"labels: class {y.max()}, but the logits have {classes} columns")
+        keep = logits.argmax(axis=1) == y
+        for c in range(classes):
+            if not (y == c).any():
+                raise CourseError(f"labels: class {c} has no row to fit on")
+            if not keep[y == c].any():
+                warnings.warn(f"class {c} has no correct row: all its rows are used", stacklevel=2)
+                keep |= y == c
+        logits, y = logits[keep], y[keep]
+        self.means_ = np.stack([logits[y == c].mean(axis=0) for c in range(classes)])
+        own = np.linalg.norm(logits - self.means_[y], axis=1)
+        self.weibull_ = fit_tails(own, y, classes, lambda n: min(n, self.tail), shift=True)
+        return self
+
+    def predict_proba(self, logits) -> np.ndarray:
+        """(n, K) -> (n, K+1): softmax of [v ∘ ω, Σ v (1 - ω)]."""
+        logits = table(logits, "logits", len(self.weibull_)).astype(np.float64)
+        apart = [np.linalg.norm(logits - mean, axis=1) for mean in self.means_]
+        place = np.argsort(np.argsort(-logits, axis=1, kind="stable"), axis=1)  # 0 = the highest
+        weight = np.maximum(self.rank - place, 0) / self.rank
+        omega = 1 + weight * special.expm1(log_alpha(np.stack(apart, axis=1), self.weibull_))
+        unknown = (logits * (1 - omega)).sum(axis=1, keepdims=True)
+        return special.softmax(np.hstack([logits * omega, unknown]), axis=1)
+
+
+class OpenMax(_OpenSet):
+    """The form the course advises: P(c) = α_c p_c, P(unknown) = Σ (1 - α_c) p_c.
+
+    p = softmax(z / T), so a common shift of the logits changes nothing and the row sums to one. The
+    covariance is tied and shrunk; the Weibull tails (γ = ``tail``) come from *held-out* distances.
+    Fitted: ``gaussians_``, ``weibull_ (K, 3)``.
+    """
+
+    def __init__(self, tail: float = 0.5, temperature: float = 1.0):
+        self.tail = tail
+        self.temperature = temperature
+
+    def fit(self, embeddings, y, held_out, held_out_y):
+        """Class models from ``embeddings (n, H)``; tails from ``held_out (m, H)``, met by no fit.
+
+        Give the held-out rows of *known* classes only. A class with fewer than three of them takes
+        the tail of all classes together, which a tied covariance allows (with a warning).
+        """
+        size = share(self.tail)
+        self.gaussians_ = Mahalanobis("tied").fit(embeddings, y)
+        classes = len(self.gaussians_.means_)
+        y = class_labels(held_out_y, len(held_out), "held_out_y")
+        if len(y) and y.max() >= classes:
+            raise CourseError(f"held_out_y: class {y.max()} was not fitted (only 0..{classes - 1})")
+        own = self.gaussians_.distances(held_out)[np.arange(len(y)), y]
+        self.weibull_ = fit_tails(own, y, classes, size)
+        return self
+
+    def _log_known(self, embeddings, logits):
+        logits = _same_rows(embeddings, logits, len(self.weibull_))
+        log_probs = special.log_softmax(logits / _positive(self.temperature), axis=1)
+        return log_probs + log_alpha(self.gaussians_.distances(embeddings), self.weibull_)
+
+    def predict_proba(self, embeddings, logits) -> np.ndarray:
+        """(n, H), (n, K) -> (n, K+1)."""
+        known = np.exp(self._log_known(embeddings, logits))
+        return np.hstack([known, np.maximum(1 - known.sum(axis=1, keepdims=True), 0)])
+
+    def score_samples(self, embeddings, logits) -> np.ndarray:
+        """-log(1 - P(unknown)): ranks as P(unknown) does, without the ties where that is 1."""
+        return -special.logsumexp(self._log_known(embeddings, logits), axis=1)
+
+
+def _same_rows(embeddings, logits, classes):
+    logits = table(logits, "logits", classes).astype(np.float64)
+    if len(logits) != len(embeddings):
+        raise CourseError(f"logits: {len(logits)} rows, but embeddings have {len(embeddings)}")
+    return logits

@@ -1,0 +1,150 @@
+"""Group what was rejected, as it arrives: online clustering by cosine (source 1, algorithm 2).
+
+Derived in lesson 07. Memory grows with the clusters, never with the items; so does the cost of one.
+"""
+
+import warnings
+from math import sqrt
+
+import numpy as np
+
+from helpers.errors import CourseError
+from helpers.estimators import Estimator
+from helpers.openset import CHUNK, table
+
+
+class OnlineClustering(Estimator):
+    """Each item joins the most similar cluster, or founds one when no cosine reaches ``threshold``.
+
+    Parameters: ``threshold`` (δ, a cosine); ``min_support``: items a cluster needs to be promoted.
+    Fitted: ``prototypes_ (M, H)`` (running means of unit vectors, not unit themselves),
+    ``counts_ (M,)``, ``promoted_ (M,)`` bool, ``labels_`` (of the last ``fit`` or ``partial_fit``).
+    The result depends on the order of arrival; a row of zeros has cosine 0 to everything.
+    """
+
+    kind = "clusterer"
+
+    def __init__(self, threshold: float = 0.9, min_support: int = 5):
+        self.threshold = threshold
+        self.min_support = min_support
+
+    def fit(self, embeddings, y=None):
+        """Start anew, then ``partial_fit``."""
+        self._forget()
+        return self.partial_fit(embeddings)
+
+    def fit_predict(self, embeddings, y=None) -> np.ndarray:
+        """``fit``, and the cluster that each row joined: (n,)."""
+        return self.fit(embeddings).labels_
+
+    def partial_fit(self, embeddings, y=None):
+        """Take in ``embeddings (n, H)`` one after the other."""
+        if not -1 <= self.threshold <= 1:
+            raise CourseError(f"threshold: expected a cosine from -1 to 1, got {self.threshold}")
+        if not hasattr(self, "_units"):
+            self._forget()
+        used = len(self.counts_)
+        embeddings = table(embeddings, "embeddings", self._means.shape[1] if used else None)
+        if not used:
+            self._means = np.empty((8, embeddings.shape[1]))
+            self._units = np.empty_like(self._means)
+            self._counts = np.empty(8, dtype=np.int64)
+        labels = np.empty(len(embeddings), dtype=np.int64)
+        for i, item in enumerate(_units(embeddings)):
+            best, similarity = -1, -np.inf
+            if used:
+                cosines = self._units[:used] @ item
+                best = int(cosines.argmax())
+                similarity = cosines[best]
+            if similarity < self.threshold:
+                if used == len(self._counts):
+                    self._double()
+                best, used = used, used + 1
+                self._means[best], self._counts[best] = 0, 0
+            self._counts[best] += 1
+            mean = self._means[best]
+            mean += (item - mean) / self._counts[best]  # the source's update, rearranged
+            self._units[best] = mean / (sqrt(mean @ mean) or 1)
+            labels[i] = best
+        self.prototypes_, self.counts_ = self._means[:used], self._counts[:used]
+        self.labels_ = labels
+        return self
+
+    @property
+    def promoted_(self) -> np.ndarray:
+        """(M,) bool: which clusters have ``min_support`` items or more."""
+        return self.counts_ >= self.min_support
+
+    def predict(self, embeddings) -> np.ndarray:
+        """The cluster of each row, nothing learnt; -1 where none is similar enough: (n,)."""
+        if not len(getattr(self, "counts_", ())):
+            raise CourseError("OnlineClustering: nothing was taken in yet; call partial_fit first")
+        embeddings = table(embeddings, "embeddings", self.prototypes_.shape[1])
+        labels = np.empty(len(embeddings), dtype=np.int64)
+        units = self._units[: len(self.counts_)]
+        step = max(1, CHUNK // max(units.shape))
+        for start in range(0, len(embeddings), step):
+            cosines = unit(embeddings[start : start + step].astype(np.float64)) @ units.T
+            best = np.where(cosines.max(axis=1) >= self.threshold, cosines.argmax(axis=1), -1)
+            labels[start : start + step] = best
+        return labels
+
+    def _forget(self):
+        self._means = self._units = np.empty((0, 0))
+        self._counts = self.counts_ = np.empty(0, dtype=np.int64)
+
+    def _double(self):
+        self._means = np.concatenate([self._means, np.empty_like(self._means)])
+        self._units = np.concatenate([self._units, np.empty_like(self._units)])
+        self._counts = np.concatenate([self._counts, np.empty_like(self._counts)])
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows divided by their length; a row of zeros stays."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms > 0, norms, 1)
+
+
+def _units(embeddings):
+    step = max(1, CHUNK // embeddings.shape[1])
+    for start in range(0, len(embeddings), step):
+        yield from unit(embeddings[start : start + step].astype(np.float64))
+
+
+def choose_similarity(embeddings, seed: int = 0, candidates: int = 20, orders: int = 3):
+    """δ without labels: the candidate whose clusters have the highest mean silhouette (cosine).
+
+    Candidates are quantiles of the cosines between items (embeddings fill a narrow cone: a fixed
+    grid would miss it); the silhouette is averaged over ``orders`` orders of arrival. At most 1,000
+    items are looked at. Returns δ and an array (candidates, 3): δ, mean silhouette (NaN where no
+    order gave between 2 and n-1 clusters), mean number of clusters. Of equal silhouettes the
+    smaller δ. When no candidate splits the items, δ joins them all, with a warning.
+    """
+    from sklearn.metrics import silhouette_score
+
+    rng = np.random.default_rng(seed)
+    items = table(embeddings, "embeddings")
+    if len(items) < 3:
+        raise CourseError(f"embeddings: choosing δ needs three items or more, got {len(items)}")
+    items = unit(items[rng.permutation(len(items))[:1000]].astype(np.float64))
+    cosines = np.clip(items @ items.T, -1, 1)
+    between = cosines[np.triu_indices(len(items), 1)]
+    grid = np.unique(np.quantile(between, np.linspace(0.02, 0.98, candidates)))
+    far = np.maximum(1 - cosines, 0)
+    np.fill_diagonal(far, 0)
+    shuffles = [rng.permutation(len(items)) for _ in range(orders)]
+    rows = []
+    for threshold in grid:
+        scores, sizes = [], []
+        for order in shuffles:
+            labels = OnlineClustering(threshold).fit(items[order]).labels_
+            sizes.append(labels.max() + 1)
+            if 2 <= sizes[-1] < len(items):
+                distances = far[np.ix_(order, order)]
+                scores.append(silhouette_score(distances, labels, metric="precomputed"))
+        rows.append((threshold, np.mean(scores) if scores else np.nan, np.mean(sizes)))
+    found = np.array(rows)
+    if np.isnan(found[:, 1]).all():
+        warnings.warn("no δ splits these items: all are joined", stacklevel=2)
+        return float(between.min()), found
+    return float(found[np.nanargmax(found[:, 1]), 0]), found

@@ -1,0 +1,149 @@
+"""Triplet thresholds, PAD points, names, and what can be named at all."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.emotions import PAD
+from helpers.errors import CourseError
+from helpers.pad import TripletThresholds, name_points, pad_points, reach, reachable_share
+
+KNOWN = ("neutral", "happy", "sad", "angry", "surprised")
+# Source 2, table 1, and neutral: the candidates without the course's own assumptions.
+TABLE_1 = {
+    name: PAD[name]
+    for name in (*KNOWN, "optimistic", "relaxed", "mild", "bored", "fearful", "anxious")
+    + ("disgust", "hostile")
+}
+
+
+def triplet():
+    """η = (0.8, 0.6), leads 0.6 and 0.2; ε = ρ = 0.5: μ = (0.4, 0.3), δ = (0.3, 0.1)."""
+    probs = np.array([[0.9, 0.1], [0.7, 0.3], [0.4, 0.6], [0.1, 0.9]])
+    return TripletThresholds(0.5, 0.5).fit(probs, np.array([0, 0, 1, 0]))
+
+
+def test_thresholds_by_hand():
+    model = triplet()  # the last row is wrong, so it counts nowhere
+    assert np.allclose(model.eta_, [0.8, 0.6])
+    assert np.allclose(model.mu_, [0.4, 0.3])
+    assert np.allclose(model.delta_, [0.3, 0.1])
+
+
+def test_decisions_by_hand():
+    model = triplet()
+    probs = np.array(
+        [
+            [0.85, 0.15],  # above η_0
+            [0.70, 0.30],  # between, lead 0.4 >= δ_0
+            [0.55, 0.45],  # between, lead 0.1 < δ_0
+            [0.44, 0.56],  # between for class 1, lead 0.12 >= δ_1
+        ]
+    )
+    assert model.predict(probs).tolist() == [0, 0, -1, 1]
+    assert np.allclose(model.score_samples(probs), [-0.4, -0.1, 0.2, -0.02])
+    # All below μ: unknown, whatever the lead (scores need not be probabilities).
+    assert model.predict([[0.35, 0.0]]).tolist() == [-1]
+    # The case the source leaves open: p_0 = 0.35 < μ_0, yet p_1 = 0.31 >= μ_1; the lead decides.
+    assert model.predict([[0.35, 0.31]]).tolist() == [-1]
+    model.delta_ = np.array([0.01, 0.01])
+    assert model.predict([[0.35, 0.31]]).tolist() == [0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), order=st.permutations(range(4)))
+def test_permuted_and_repeated_rows(seed, order):
+    rng = np.random.default_rng(seed)
+    probs = rng.dirichlet(np.ones(4), 40)
+    labels = probs.argmax(axis=1)
+    labels[:4] = range(4)
+    probs[:4] = 0.7 * np.eye(4) + 0.075  # each class has a correct row
+    model = TripletThresholds().fit(probs, labels)
+    scores = model.score_samples(probs)
+    moved = TripletThresholds().fit(probs[:, order], np.argsort(order)[labels])
+    assert np.allclose(moved.score_samples(probs[:, order]), scores)
+    twice = TripletThresholds().fit(np.r_[probs, probs], np.r_[labels, labels])
+    assert np.allclose(twice.score_samples(probs), scores)
+    assert np.allclose(model.score_samples(probs.astype(np.float32)), scores, atol=1e-4)
+    # The score and the rule in words say the same.
+    top, lead = probs.max(axis=1), np.diff(np.sort(probs, axis=1)[:, -2:])[:, 0]
+    best = probs.argmax(axis=1)
+    kept = (top >= model.eta_[best]) | (
+        (probs >= model.mu_).any(axis=1) & (lead >= model.delta_[best])
+    )
+    assert ((model.predict(probs) >= 0) == kept).all()
+
+
+def test_classes_without_a_correct_row():
+    probs = np.array([[0.8, 0.2], [0.6, 0.4]])
+    with pytest.warns(UserWarning, match="class 1 has no correct row"):
+        model = TripletThresholds().fit(probs, np.array([0, 1]))
+    assert np.allclose(model.eta_, [0.8, 0.8])
+    with pytest.raises(CourseError, match="no row is classified correctly"):
+        TripletThresholds().fit(probs, np.array([1, 1]))
+    with pytest.raises(CourseError, match="two classes"):
+        TripletThresholds().fit(np.ones((3, 1)), np.zeros(3, dtype=int))
+    with pytest.raises(CourseError, match="epsilon"):
+        TripletThresholds(epsilon=1.5).fit(probs, np.array([0, 0]))
+
+
+def test_points_and_names_by_hand():
+    vectors = [PAD["happy"], PAD["sad"]]
+    points = pad_points([[0.5, 0.5], [0.0, 1.0]], vectors)
+    assert np.allclose(points, [[0.94, 0.69, 0.36], PAD["sad"]])
+    # From (0.94, 0.69, 0.36): surprised 1.29, neutral 1.22, happy 2.18.
+    candidates = {name: PAD[name] for name in ("happy", "surprised", "neutral")}
+    assert name_points(points[:1], candidates, top=3).tolist() == [
+        ["neutral", "surprised", "happy"]
+    ]
+    assert name_points(points, PAD).tolist()[1] == ["sad"]
+    twins = {"first": (0, 0, 0), "second": (0, 0, 0)}
+    assert name_points([[1, 1, 1]], twins).tolist() == [["first"]]
+
+
+def test_reachable_set_against_a_grid_of_mixtures():
+    # Every mixture of five known vectors in steps of 1/24 (20,475 points), named by brute force.
+    steps = 24
+    bars = np.array(np.meshgrid(*[np.arange(steps + 1)] * 4, indexing="ij")).reshape(4, -1).T
+    bars = bars[bars.sum(axis=1) <= steps]
+    mixtures = np.column_stack([bars, steps - bars.sum(axis=1)]) / steps
+    vectors = np.array([PAD[name] for name in KNOWN])
+    named = set(name_points(mixtures @ vectors, TABLE_1)[:, 0])
+    depths = reach(vectors, TABLE_1)
+    assert {name for name, depth in depths.items() if depth > 0.05} <= named
+    assert named <= {name for name, depth in depths.items() if depth >= 0}
+    # What the course says of table 1: these two are never named, mild only in a sliver.
+    assert depths["bored"] < 0 and depths["relaxed"] < 0
+    assert 0 < depths["mild"] < 0.2
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_a_name_that_was_given_can_be_given(seed):
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(3, 3))
+    candidates = {str(i): tuple(row) for i, row in enumerate(rng.normal(size=(6, 3)))}
+    depths = reach(vectors, candidates)
+    points = rng.dirichlet(np.ones(3), 2000) @ vectors
+    assert all(depths[name] >= -1e-9 for name in np.unique(name_points(points, candidates)))
+
+
+def test_reach_by_hand():
+    # The hull is the segment from (0,0,0) to (2,0,0); the border to (4,0,0) lies at x = 2: it just
+    # touches. (9,0,0) begins at 4.5, which is 2.5 short, seen from its own side.
+    depths = reach([(0, 0, 0), (2, 0, 0)], {"a": (0, 0, 0), "b": (4, 0, 0)})
+    assert np.isclose(depths["a"], 2) and np.isclose(depths["b"], 0, atol=1e-9)
+    depths = reach([(0, 0, 0), (2, 0, 0)], {"a": (0, 0, 0), "c": (9, 0, 0)})
+    assert np.isclose(depths["c"], -2.5)
+    assert reach([(0, 0, 0)], {"alone": (1, 1, 1)}) == {"alone": np.inf}
+
+
+def test_share_of_the_unknown_that_can_be_named():
+    assert reachable_share(TABLE_1, KNOWN, ["bored", "relaxed"]) == 0
+    assert reachable_share(TABLE_1, KNOWN, ["bored", "fearful"]) in (0, 0.5)
+    assert reachable_share(TABLE_1, KNOWN, KNOWN) == 1
+    with pytest.raises(CourseError, match="did you mean 'bored'"):
+        reachable_share(TABLE_1, KNOWN, ["bord"])
+    with pytest.raises(CourseError, match="share of none"):
+        reachable_share(TABLE_1, KNOWN, [])

@@ -16,7 +16,7 @@ import numpy as np
 from helpers.errors import CourseError
 
 PARTS = ("train", "stop", "tune", "test")
-SEGMENT_S, HOP_S = 1.0, 0.5  # seconds: fixed-length segments of source 1, section 6.1
+SEGMENT_S, HOP_S = 1.0, 1.0  # seconds: fixed-length segments of source 1, section 6.1
 
 
 @dataclass

@@ -7,11 +7,11 @@ data2vec-audio and Whisper, as transformers names them.
 import hashlib
 import json
 import warnings
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ WINDOW = 256  # files decoded ahead: memory grows with this, not with the number
 
 @dataclass
 class Encoder:
-    """A loaded encoder. Hidden states are numbered 0..layers: the transformer's input, its layers."""
+    """A loaded encoder. Hidden states go from 0 (the transformer's input) to `layers`."""
 
     name: str
     model: torch.nn.Module = field(repr=False)
@@ -72,7 +72,7 @@ class Encoder:
         """
         if self.family == "whisper":
             return True
-        return (self.config.feat_extract_norm == "layer" and self.family != "data2vec-audio"
+        return (self.family != "data2vec-audio" and self.config.feat_extract_norm == "layer"
                 and not getattr(self.config, "conv_pos_batch_norm", False))
 
     @cached_property
@@ -179,20 +179,18 @@ def load(name="embedded", dtype: str = "float32") -> Encoder:
     return Encoder(str(name), model.eval(), extractor, dtype)
 
 
-class quiet:
+@contextmanager
+def quiet():
     """Silence transformers' loading bars and advice; errors still come through."""
+    from transformers.utils import logging
 
-    def __enter__(self):
-        from transformers.utils import logging
-
-        self._level = logging.get_verbosity()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-
-    def __exit__(self, *_):
-        from transformers.utils import logging
-
-        logging.set_verbosity(self._level)
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
         logging.enable_progress_bar()
 
 
@@ -219,40 +217,41 @@ def embed(clips, encoder, layer="last", pooling="mean", normalise=None, length=N
 
     def fetch(clip):  # in a thread: soundfile and hashlib release the interpreter's lock
         try:
+            wave = clip if isinstance(clip, np.ndarray) else None
             name = None
             if store:
-                raw = np.ascontiguousarray(clip).tobytes() if isinstance(clip, np.ndarray) \
-                    else Path(clip).read_bytes()
+                raw = Path(clip).read_bytes() if wave is None else wave.tobytes()
                 name = key(raw, *settings)
                 row = store.get(name)
                 if row is not None:
-                    return name, row, True
-            wave = clip if isinstance(clip, np.ndarray) else audio.read(clip)
-            return name, wave if length is None else audio.fix_length(wave, length), False
-        except (audio.AudioError, OSError) as error:
-            failed = error if isinstance(error, audio.AudioError) else audio.AudioError(clip, error)
-            return None, failed, None
+                    return name, None, row
+            wave = audio.read(clip) if wave is None else wave
+            return name, wave if length is None else audio.fix_length(wave, length), None
+        except OSError as error:
+            return None, None, audio.AudioError(clip, error.strerror)
+        except audio.AudioError as error:
+            return None, None, error
 
     clips, rows, skipped = list(clips), {}, []
     bar = tqdm(total=len(clips), unit="clip", desc=f"embed {encoder.name}", disable=not progress)
-    with ThreadPoolExecutor(threads) as pool_, bar:
-        ahead = deque(pool_.submit(fetch, clip) for clip in clips[:WINDOW])
-        for start in range(0, len(clips), WINDOW):
-            window, ahead = ahead, deque(
-                pool_.submit(fetch, clip) for clip in clips[start + WINDOW:start + 2 * WINDOW])
+    with ThreadPoolExecutor(threads) as readers, bar:
+        chunks = [range(i, min(i + WINDOW, len(clips))) for i in range(0, len(clips), WINDOW)]
+        ahead = [readers.submit(fetch, clips[r]) for r in chunks[0]] if chunks else []
+        for chunk, following in zip_longest(chunks, chunks[1:], fillvalue=()):
+            window = dict(zip(chunk, ahead, strict=True))
+            ahead = [readers.submit(fetch, clips[r]) for r in following]
             names, waves = {}, {}
-            for row in range(start, start + len(window)):
-                name, value, hit = window.popleft().result()
-                names[row] = name
-                if hit is None:
-                    skipped.append(value)
-                elif hit:
-                    rows[row] = value
+            for row in chunk:
+                names[row], wave, found = window.pop(row).result()
+                if wave is not None:
+                    waves[row] = wave
+                elif isinstance(found, audio.AudioError):
+                    skipped.append(found)
                 else:
-                    waves[row] = value
-            bar.update(len(names) - len(waves))
+                    rows[row] = found
+            bar.update(len(chunk) - len(waves))
             for batch in batches({r: len(w) for r, w in waves.items()}, batch_s, encoder.masked):
-                done = _forward([waves[r] for r in batch], encoder, layer, pooling, normalise)
+                done = _forward([waves.pop(r) for r in batch], encoder, layer, pooling, normalise)
                 rows.update(zip(batch, done, strict=True))
                 if store:
                     store.put({names[r]: rows[r] for r in batch})

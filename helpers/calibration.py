@@ -158,3 +158,16 @@ class IsotonicCalibration(_Calibrator):
         mapped = np.column_stack([c.predict(probs[:, k]) for k, c in enumerate(self.curves_)])
         total = mapped.sum(axis=1, keepdims=True)
         return np.where(total > 0, mapped / np.where(total > 0, total, 1), probs)
+
+
+def by_turn(calibrator, logits, labels, tune) -> tuple[list, np.ndarray]:
+    """One copy of ``calibrator`` a turn, fitted on that turn's tune part; ``(fitted, probs)``.
+
+    ``logits (turns, n, K)``, ``labels (n,)``, ``tune``: row numbers of each turn's tune part (known
+    emotions only). ``probs (turns, n, K)``: all clips as each turn's model and calibrator see them.
+    """
+    fitted = [
+        type(calibrator)(**calibrator.get_params()).fit(z[rows], labels[rows])
+        for z, rows in zip(logits, tune, strict=True)
+    ]
+    return fitted, np.stack([c.predict_proba(z) for c, z in zip(fitted, logits, strict=True)])

@@ -53,36 +53,53 @@ def colours(emotions) -> list[str]:
 def reliability_diagram(ax, bins: Bins, band=None, title: str = "", note: str = "", ylabel=True):
     """Accuracy per bin as bars, the gap to the mean confidence hatched (Guo et al. 2017, fig. 1).
 
-    ``band``: ``(low, high)`` ends of an interval of the accuracy, each ``(b,)``. Empty bins stay
-    empty. Below the diagonal = over-confident.
+    Rising hatch: too sure (accuracy below confidence); dots: too modest. ``band``: ``(low, high)``
+    ends of an interval of the accuracy, each ``(b,)``. Empty bins stay empty.
     """
+    full = bins.counts > 0
     left, width = bins.edges[:-1], np.diff(bins.edges)
-    middle = left + width / 2
-    ax.bar(
-        left, bins.accuracy, width, align="edge", color=BLUE, edgecolor="white", label="accuracy"
-    )
-    ax.bar(
-        left,
-        bins.gap,
-        width,
-        bottom=bins.accuracy,
-        align="edge",
-        facecolor=ORANGE + "55",
-        edgecolor="#B35900",
-        hatch="///",
-        linewidth=0.8,
-        label="gap to confidence",
-    )
+    line = {"width": width[full], "align": "edge", "edgecolor": "white"}
+    ax.bar(left[full], bins.accuracy[full], color=BLUE, label="accuracy", **line)
+    for name, which, face, hatch in (
+        ("too sure", bins.gap > 0, "#FBE3C0", "///"),
+        ("too modest", bins.gap < 0, "#BFE3F5", "..."),
+    ):
+        if not which.any():
+            continue
+        ax.bar(
+            left[which],
+            np.abs(bins.gap)[which],
+            width[which],
+            bottom=np.minimum(bins.accuracy, bins.confidence)[which],
+            align="edge",
+            facecolor=face,
+            edgecolor="#5A4A20",
+            hatch=hatch,
+            linewidth=0.8,
+            label=name,
+        )
     if band is not None:
         low, high = (np.asarray(end, dtype=float) for end in band)
         drawn = np.isfinite(low) & np.isfinite(high)
-        ax.vlines(middle[drawn], low[drawn], high[drawn], color="black", lw=1.4, label="95 %")
+        middle = (left + width / 2)[drawn]
+        ax.vlines(middle, low[drawn], high[drawn], color="black", lw=1.6, label="95 % interval")
     ax.plot([0, 1], [0, 1], ls="--", color="black", lw=1, label="perfect")
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", title=title)
     ax.set_ylabel("share of clips classified right" if ylabel else "")
     if note:
         ax.text(0.04, 0.95, note, transform=ax.transAxes, va="top", fontsize="small")
     return ax
+
+
+def legend_below(fig, *axes):
+    """One legend under the whole figure, each label once: it never covers a curve."""
+    handles = {}
+    for ax in axes or fig.axes:
+        handles |= {name: h for h, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+        if ax.get_legend():
+            ax.get_legend().remove()
+    columns = min(len(handles), max(2, int(fig.get_figwidth() / 2)))
+    fig.legend(handles.values(), handles, loc="outside lower center", ncols=columns)
 
 
 def confidence_histogram(ax, bins: Bins, accuracy: float, confidence: float, counts: bool = True):

@@ -60,6 +60,8 @@ def _problem(entry: dict) -> str | None:
 
 
 def _number(value: float) -> str:
+    if value and abs(value) < 5e-5:
+        return f"{value:.1e}"
     whole = float(value).is_integer() and abs(value) >= 1
     return f"{value:.0f}" if whole else f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}"
 

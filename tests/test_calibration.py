@@ -14,7 +14,12 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 
-from helpers.calibration import IsotonicCalibration, TemperatureScaling, VectorScaling
+from helpers.calibration import (
+    IsotonicCalibration,
+    TemperatureScaling,
+    VectorScaling,
+    by_turn,
+)
 from helpers.metrics import nll
 
 CALIBRATORS = [TemperatureScaling, VectorScaling, IsotonicCalibration]
@@ -118,6 +123,17 @@ def test_common_shift_of_the_logits_changes_nothing_for_temperature(make):
         pytest.skip("one weight a class: not shift-invariant by design")
     shifted = make().fit(z + 7, y).predict_proba(z + 7)
     np.testing.assert_allclose(shifted, make().fit(z, y).predict_proba(z), atol=1e-5)
+
+
+def test_by_turn_fits_each_turn_on_its_own_rows():
+    z, y = sample(7, 200, 4, 2)
+    turns = np.stack([z, 3 * z])
+    rows = [np.arange(100), np.arange(100, 200)]
+    fitted, probs = by_turn(TemperatureScaling(), turns, y, rows)
+    assert probs.shape == turns.shape
+    alone = TemperatureScaling().fit(turns[1][rows[1]], y[rows[1]])
+    assert fitted[1].temperature_ == pytest.approx(alone.temperature_)
+    np.testing.assert_allclose(probs[1], alone.predict_proba(turns[1]))
 
 
 RIGHT = np.eye(3)[np.arange(60) % 3] * 4.0

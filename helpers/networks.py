@@ -60,8 +60,10 @@ class WhisperFrames(nn.Module):
     """Whisper's encoder on the clip alone, without padding to 30 s.
 
     Convolutions see the silence that follows a clip, as in the padded run; attention does not.
-    The result is therefore another, cheaper function of the clip than transformers' (lesson 02
-    measures how far apart they are). Clips end at 30 s, where Whisper's positions end.
+    The result is another, cheaper function of the clip than transformers': no tolerance would be
+    honest, for the padded run spends most of its attention on silence. On clips of 3 s from two
+    corpora whisper-base's frames keep a cosine of 1.00 (input) falling to 0.95 (last layer) to
+    the padded ones, at a twelfth of the time (`tests/benchmarks` measures it). Clips end at 30 s.
     """
 
     def __init__(self, encoder):

@@ -1,0 +1,318 @@
+"""Fine-tuning and its artefact: learns, resumes, repeats itself, and names what is damaged."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+from filelock import FileLock
+from tiny_models import save
+
+from helpers import artefact, audio, encoders, finetune, networks, splits, training
+from helpers.errors import CourseError
+
+TONES = {"neutral": 200, "happy": 500, "sad": 1100, "calm": 2500}  # Hz; calm is unknown
+TINY = finetune.Settings(epochs=3, learning_rate=3e-3, samples=6000, fixed=False, probe_head=True,
+                         freeze_front=True, bf16=False, patience=None, turns=2, random_turns=1,
+                         batch=8, warmup=0.1)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return save("wav2vec2", tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory):
+    """Six speakers, four emotions as tones in noise, three clips each."""
+    folder, rng, rows = tmp_path_factory.mktemp("toy"), np.random.default_rng(0), []
+    for speaker in range(6):
+        for emotion, hertz in TONES.items():
+            for take in range(3):
+                time = np.arange(rng.integers(5000, 9000)) / 16_000
+                tone = np.sign(np.sin(2 * np.pi * hertz * (1 + 0.02 * speaker) * time))
+                path = folder / f"{speaker}-{emotion}-{take}.wav"
+                soundfile.write(path, 0.3 * tone + rng.normal(0, 0.02, len(time)), 16_000)
+                rows.append({"path": str(path), "utterance": f"toy/{path.stem}", "corpus": "toy",
+                             "speaker": f"toy/{speaker}", "gender": "female", "language": "en",
+                             "emotion": emotion, "sentence": str(take)})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(autouse=True)
+def tiny_profiles(monkeypatch):
+    monkeypatch.setitem(finetune.PROFILES, "quick", TINY)
+
+
+@pytest.fixture(scope="module")
+def made(frame, encoder, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(finetune.PROFILES, "quick", TINY)
+        folder = tmp_path_factory.mktemp("made")
+        return training.artefact(frame, encoder, folder=folder, progress=False)
+
+
+def test_it_learns(made):
+    logits, rows, turn = made.pooled()
+    assert (logits.argmax(1) == made.labels[rows]).mean() > 0.6  # chance 1/3, unseen speakers
+    assert np.array_equal(made.fold[rows], turn) and len(np.unique(rows)) == len(rows)
+
+
+def test_shapes_and_contracts(made, frame):
+    turns, clips, classes, size = 2, len(frame), 3, 32
+    assert made.classes.tolist() == ["neutral", "happy", "sad"]
+    assert made.logits.shape == (turns, clips, classes)
+    assert made.embeddings.shape == (turns, clips, size)
+    for turn in range(turns):
+        want = made.embeddings[turn] @ made.head_weight[turn].T + made.head_bias[turn]
+        np.testing.assert_allclose(made.logits[turn], want, atol=1e-5)
+        logits, owner = made.segments(turn)
+        scored = np.isin(made.split[turn], ["tune", "test"])
+        assert set(owner) == set(np.flatnonzero(scored)) and len(logits) == len(owner)
+        speakers = [set(made.speakers[made.split[turn] == part]) for part in artefact.PARTS]
+        assert sum(map(len, speakers)) == len(set.union(*speakers)) == 6
+    assert (made.labels[made.emotions == "calm"] == -1).all()
+    assert made.utterances.tolist() == frame["utterance"].tolist()
+    columns = ["epoch", "train_loss", "val_loss", "accuracy", "precision", "recall", "f1"]
+    assert [list(row)[:7] for row in made.history(0)] == [columns] * 3
+    with pytest.raises(CourseError):
+        made.part(0, "exam")
+
+
+def test_unknown_emotions_are_never_fitted_on(frame, encoder, tmp_path, monkeypatch):
+    seen = []
+    real = training.fit
+
+    def spy(model, train, stop, *rest):
+        seen.extend(train.paths + stop.paths)
+        return real(model, train, stop, *rest)
+
+    monkeypatch.setattr(training, "fit", spy)
+    training.artefact(frame, encoder, seed=1, folder=tmp_path, progress=False)
+    assert seen and not any("calm" in path for path in seen)
+
+
+def test_read_back_is_the_same(made, frame, encoder):
+    again = artefact.read(made.folder)
+    for name in artefact.ARRAYS:
+        assert np.array_equal(getattr(again, name), getattr(made, name)), name
+    assert all(map(np.array_equal, again.segment_logits, made.segment_logits))
+    assert again.how == made.how and again.how["settings"]["epochs"] == 3
+    stamp = (made.folder / "arrays.npz").stat().st_mtime_ns
+    training.artefact(frame, encoder, folder=made.folder.parents[1], progress=False)
+    assert (made.folder / "arrays.npz").stat().st_mtime_ns == stamp
+
+
+def test_the_saved_model_gives_the_logits(made, frame, encoder):
+    loaded = encoders.load(encoder)
+    model = training.load_model(made, 1, loaded)
+    assert type(model).__name__ == "Wav2Vec2ForSequenceClassification"
+    waves = [audio.read(path) for path in frame["path"][:6]]
+    with torch.no_grad():
+        logits = model(**loaded.batch(waves)).logits
+    np.testing.assert_allclose(logits, made.logits[1, :6], atol=1e-4)
+
+
+def test_same_seed_same_figures_other_seed_others(made, frame, encoder, tmp_path):
+    again = training.artefact(frame, encoder, folder=tmp_path, progress=False)
+    assert np.array_equal(again.logits, made.logits)
+    other = training.artefact(frame, encoder, seed=7, folder=tmp_path, progress=False)
+    assert other.folder != again.folder and not np.array_equal(other.logits, made.logits)
+
+
+@pytest.mark.parametrize("cut", ["after epoch 2", "while a checkpoint is written", "in turn 2"])
+def test_interrupted_and_run_again_ends_at_the_same_figures(made, frame, encoder, tmp_path,
+                                                            monkeypatch, cut):
+    calls = {"saves": 0, "fits": 0}
+    real_save, real_fit = finetune._Watch.on_save, training.fit
+
+    def on_save(self, args, state, control, **kwargs):
+        calls["saves"] += 1
+        if calls["saves"] == 2 and cut.startswith("while"):
+            raise KeyboardInterrupt  # files are there, the mark is not
+        real_save(self, args, state, control, **kwargs)
+        if calls["saves"] == 2 and cut.startswith("after"):
+            raise KeyboardInterrupt
+
+    def fit(*args):
+        calls["fits"] += 1
+        if calls["fits"] == 2 and cut == "in turn 2":
+            raise KeyboardInterrupt
+        return real_fit(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finetune._Watch, "on_save", on_save)
+        patch.setattr(training, "fit", fit)
+        with pytest.raises(KeyboardInterrupt):
+            training.artefact(frame, encoder, folder=tmp_path, progress=False)
+    assert not list(tmp_path.glob("artefacts/*/arrays.npz"))
+    steps = []
+    monkeypatch.setattr(finetune._Watch, "on_step_end",
+                        lambda self, args, state, control, **_: steps.append(state.global_step))
+    again = training.artefact(frame, encoder, folder=tmp_path, progress=False)
+    np.testing.assert_allclose(again.logits, made.logits, atol=1e-5)
+    assert len(steps) < 2 * max(steps)  # it went on, it did not begin again
+    assert not list(tmp_path.glob("artefacts/*/*/checkpoints"))
+
+
+def test_early_stopping_keeps_the_best_epoch(frame, encoder, tmp_path, monkeypatch):
+    stopping = replace(TINY, epochs=12, patience=2, turns=1, learning_rate=1e-6)
+    monkeypatch.setitem(finetune.PROFILES, "quick", stopping)
+    art = training.artefact(frame, encoder, folder=tmp_path, progress=False)
+    assert len(art.history(0)) == 3  # no better recall in two epochs after the first
+
+
+def test_paper_profile_is_the_sources(frame, encoder, tmp_path, monkeypatch):
+    """Source 1, section 4, on a tiny group-norm encoder of the class of wav2vec2-base."""
+    paper = finetune.PROFILES["paper"]
+    assert (paper.learning_rate, paper.weight_decay, paper.batch) == (2e-5, 0.01, 16)
+    assert (paper.epochs, paper.samples, paper.fixed) == (3, 45_000, True)
+    assert not paper.probe_head and not paper.freeze_front and not paper.bf16
+    seen = []
+    real = finetune.Trainer.training_step
+
+    def step(self, model, inputs, *args, **kwargs):
+        seen.append((type(model).__name__, tuple(inputs["input_values"].shape), set(inputs),
+                     self.optimizer.param_groups[0]["weight_decay"],
+                     all(p.requires_grad for p in model.parameters())))  # fmt: skip
+        return real(self, model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(finetune.Trainer, "training_step", step)
+    monkeypatch.setitem(finetune.PROFILES, "paper", replace(paper, turns=1))
+    tiny = save("wav2vec2-group", tmp_path)
+    art = training.artefact(frame, tiny, profile="paper", folder=tmp_path / "runs", progress=False)
+    rows = art.part(0, "train")
+    assert len(seen) == 3 * -(-len(rows) // 16)
+    assert seen[0] == ("Wav2Vec2ForSequenceClassification", (16, 45_000),
+                       {"input_values", "labels"}, 0.01, True)  # fmt: skip
+    assert len(art.history(0)) == 3
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2-group", "whisper"])
+def test_other_families_take_the_same_path(frame, tmp_path, monkeypatch, kind):
+    monkeypatch.setitem(finetune.PROFILES, "quick", replace(TINY, epochs=1, turns=1))
+    tiny = save(kind, tmp_path)
+    art = training.artefact(frame, tiny, folder=tmp_path / "runs", progress=False)
+    model = training.load_model(art, 0, encoders.load(tiny))
+    assert np.allclose(networks.effective_head(model)[0], art.head_weight[0], atol=1e-6)
+    assert np.isfinite(art.logits).all()
+
+
+def test_random_split_shares_speakers(frame, encoder, tmp_path):
+    art = training.artefact(frame, encoder, folder=tmp_path, split="random", progress=False)
+    assert art.turns == 1 and art.how["split"] == "random"
+    assert set(art.speakers[art.part(0, "train")]) & set(art.speakers[art.part(0, "test")])
+
+
+def test_bad_clips_are_left_out_and_counted(frame, encoder, tmp_path, monkeypatch):
+    monkeypatch.setitem(finetune.PROFILES, "quick", replace(TINY, epochs=1, turns=1))
+    (tmp_path / "broken.wav").write_bytes(b"RIFF????WAVE")
+    worse = frame.copy()
+    worse.loc[4, "path"] = str(tmp_path / "broken.wav")
+    with pytest.warns(UserWarning, match="1 clip skipped.*broken.wav"):
+        art = training.artefact(worse, encoder, folder=tmp_path, progress=False)
+    assert len(art.utterances) == len(frame) - 1 and art.how["skipped"] == 1
+
+
+def test_a_fold_without_a_class_is_named(frame, encoder, tmp_path, monkeypatch):
+    monkeypatch.setitem(finetune.PROFILES, "quick", replace(TINY, turns=None))
+    lone = frame[(frame["emotion"] != "sad") | (frame["speaker"] == "toy/0")]
+    with pytest.raises(CourseError, match="turn . has no 'sad'"):
+        training.artefact(lone, encoder, folder=tmp_path, progress=False)
+
+
+def test_two_runs_at_once_in_one_folder(made, frame, encoder):
+    with FileLock(made.folder / ".lock"), pytest.raises(CourseError, match="another run"):
+        training.artefact(frame, encoder, folder=made.folder.parents[1], progress=False)
+
+
+def test_unknown_profile(frame, encoder, tmp_path):
+    with pytest.raises(CourseError, match="did you mean 'quick'"):
+        training.artefact(frame, encoder, profile="quik", folder=tmp_path)
+
+
+@pytest.mark.parametrize("harm", ["truncated", "missing", "no how", "array gone", "shapes"])
+def test_a_damaged_artefact_is_named(made, tmp_path, harm):
+    folder = shutil.copytree(made.folder, tmp_path / "copy")
+    arrays = folder / "arrays.npz"
+    if harm == "truncated":
+        arrays.write_bytes(arrays.read_bytes()[:-200])
+    elif harm == "missing":
+        arrays.unlink()
+    elif harm == "no how":
+        (folder / "how.json").write_text("{")
+    else:
+        stored = artefact.load_arrays(arrays)
+        if harm == "array gone":
+            del stored["head_bias"]
+        else:
+            stored["split"] = stored["split"][:1]
+        artefact.save_arrays(arrays, stored)
+    with pytest.raises(CourseError, match="copy.*delete this folder"):
+        artefact.read(folder)
+
+
+def test_a_damaged_model_is_named(made, tmp_path, encoder):
+    folder = shutil.copytree(made.folder, tmp_path / "copy")
+    weights = folder / "turn-0" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:3000])
+    with pytest.raises(CourseError, match="copy.*delete"):
+        training.load_model(artefact.read(folder), 0, encoders.load(encoder))
+
+
+def test_what_cannot_be_written_leaves_nothing_half_written(made, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    artefact.write(made, tmp_path)
+    before = (tmp_path / "arrays.npz").read_bytes()
+    monkeypatch.setattr(artefact.np, "savez", full)
+    with pytest.raises(OSError, match="No space"):
+        artefact.write(made, tmp_path)
+    assert (tmp_path / "arrays.npz").read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["arrays.npz", "how.json"]
+
+
+def test_probe_chooses_without_test_rows():
+    rng = np.random.default_rng(0)
+    labels, groups = np.tile([0, 1, 2], 40), np.repeat(np.arange(8), 15)
+    features = rng.normal(size=(120, 3, 6))
+    features[:, 1, :3] += 2.5 * np.eye(3)[labels]  # only layer 1 knows
+    turn = splits.Turn(0, np.flatnonzero(groups < 6), np.array([], int), np.array([], int),
+                       np.flatnonzero(groups >= 6))  # fmt: skip
+    got = training.probe(features, labels, groups, turn.train, turn.test)
+    assert got["layer"] == 1 and got["scores"].shape == (3, 3)
+    assert (got["predicted"] == labels[turn.test]).mean() > 0.8
+    linear = features[turn.test, 1] @ got["weight"].T + got["bias"]
+    assert np.array_equal(linear.argmax(1), got["predicted"])
+    features[turn.test] = rng.normal(size=(30, 3, 6))
+    assert training.probe(features, labels, groups, turn.train, turn.test)["C"] == got["C"]
+    with pytest.raises(CourseError, match="two training speakers"):
+        training.probe(features, labels, groups, np.arange(15), turn.test)
+
+
+def test_any_network_that_gives_logits_can_be_fitted(tmp_path):
+    class Line(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.line = torch.nn.Linear(2, 2)
+
+        def forward(self, x, labels=None):
+            logits = self.line(x)
+            return {"loss": torch.nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+    torch.manual_seed(0)
+    points = torch.randn(64, 2)
+    data = [(x, int(x[0] > 0)) for x in points]
+
+    def collate(items):
+        x, y = zip(*items, strict=True)
+        return {"x": torch.stack(x), "labels": torch.tensor(y)}
+
+    line, settings = Line(), replace(TINY, epochs=8, learning_rate=0.1)
+    rows = finetune.fit(line, data[:48], data[48:], collate, settings, tmp_path, 0, False)
+    assert rows[-1]["accuracy"] > 0.8 and json.dumps(rows)

@@ -1,4 +1,4 @@
-"""The one kind of error a user may see: a single line that names the file or option and the remedy."""
+"""The one kind of error a user may see: one line that names the file or option, and the remedy."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

@@ -1,0 +1,43 @@
+# make course | make test | make lab | make clean. Needs Python 3.11 or newer, and pip.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+  && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTEST ?=
+
+.PHONY: course test lab benchmark students clean
+
+course: $(VENV)/.course
+	$(BIN)/ser-course run
+	@echo "Open runs/course/report/index.html in a browser."
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(PYTEST)
+
+lab: $(VENV)/.course
+	cd notebooks && ../$(BIN)/jupyter lab
+
+benchmark: $(VENV)/.test
+	$(BIN)/python -m pytest -m benchmark tests/benchmarks
+
+students: $(VENV)/.course
+	$(BIN)/ser-course students runs/students
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11-3.13 here: install one, or make PYTHON=..."; exit 1; }
+	@echo "Making $(VENV) with $(PYTHON); the packages follow (a few minutes, once)."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "Python has no venv here; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+$(VENV)/.course: pyproject.toml requirements.lock | $(BIN)/python
+	$(PIP) install -c requirements.lock -e .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml requirements.lock | $(BIN)/python
+	$(PIP) install -c requirements.lock -e '.[test]'
+	@touch $@ $(VENV)/.course
+
+clean:
+	rm -rf $(VENV) runs/course

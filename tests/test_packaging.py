@@ -1,0 +1,80 @@
+"""What is pinned agrees everywhere; what is tracked names no machine."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import helpers
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DIRECT = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+
+
+def tracked() -> list[Path]:
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("not a git clone")
+    return [ROOT / line for line in done.stdout.splitlines()]
+
+
+def test_every_direct_dependency_is_pinned_exactly_and_once():
+    names = [pin.partition("==")[0] for pin in DIRECT]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", pin) for pin in DIRECT)
+    assert len(set(names)) == len(names)
+
+
+def test_the_lock_holds_the_same_pins():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    locked = {line.partition(" ;")[0] for line in lines if not line.startswith("#")}
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", pin) for pin in locked)
+    assert set(DIRECT) <= locked
+
+
+def test_conda_users_get_the_same_pins():
+    text = (ROOT / "environment.yml").read_text()
+    pins = [line.strip(" -") for line in text.splitlines() if "==" in line]
+    assert sorted(pins) == sorted(DIRECT)
+    assert "python>=3.11" in text and "requirements.lock" in text
+
+
+def test_what_is_imported_is_declared():
+    declared = {pin.partition("==")[0] for pin in DIRECT} | {"helpers", "tools", "conftest"}
+    known = {"sklearn": "scikit-learn", "huggingface_hub": "huggingface-hub"}
+    brought = {"pygments", "traitlets", "zmq", "IPython"}  # pinned with ipykernel and nbconvert
+    import sys
+
+    for path in [*ROOT.glob("helpers/*.py"), *ROOT.glob("tools/*.py")]:
+        for name in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.M):
+            own = (path.parent / f"{name}.py").exists()
+            if name in sys.stdlib_module_names or name in brought or own:
+                continue
+            assert known.get(name, name) in declared, f"{path.name} imports {name}"
+
+
+def test_version_is_said_once():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", helpers.__version__)
+    assert f"version: {helpers.__version__}" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_only_one_place_knows_where_shared_corpora_lie_and_none_a_machine():
+    # written apart, so that this file does not find itself
+    machine = re.compile("|".join(["/wo" + "rk/", "/ro" + "ot/", "/tm" + "p/w", "/opt/py" + "pi"]))
+    index = re.compile("py" + r"pi\.org|pythonhosted|download\.pyt" + "orch")
+    shared = re.compile("shared" + "/corpora")
+    for path in tracked():
+        if path.suffix in {".opus", ".safetensors", ".png", ".npz"} or not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8", errors="ignore")
+        name = path.relative_to(ROOT).as_posix()
+        assert not machine.search(text), name
+        assert not index.search(text) or name in {"README.md", ".github/workflows/test.yml"}, name
+        assert not shared.search(text) or name == ".ci/run", name
+
+
+def test_code_is_clean():
+    done = subprocess.run(["ruff", "check", "."], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]

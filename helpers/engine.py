@@ -1,0 +1,85 @@
+"""papermill, told to report every cell and to prove that the parameters arrived in the kernel."""
+
+import json
+import logging
+from pathlib import Path
+
+import nbformat
+import papermill
+import zmq
+from nbclient.exceptions import DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from traitlets.config import Config
+
+from helpers.errors import CourseError
+
+logging.getLogger("papermill").setLevel(logging.ERROR)
+
+
+class CourseEngine(NBClientEngine):
+    """papermill's own engine, with one more cell at the end: what are the parameters now?
+
+    papermill injects values below the tagged cell; a lesson that sets them again would run on
+    something else than was asked for, and say nothing.
+    """
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, expected, progress, **options):
+        encryption = "auto" if zmq.has("curve") else "disabled"
+        client = PapermillNotebookClient(
+            nb_man,
+            kernel_name=kernel_name,
+            timeout=None,
+            config=Config({"KernelManager": {"transport_encryption": encryption}}),
+        )
+        question = f"print(__import__('json').dumps([{', '.join(expected)}]))"
+        cell = nbformat.v4.new_code_cell(question, metadata={"papermill": {}})
+        nb_man.nb.cells.append(cell)
+        complete = nb_man.cell_complete
+
+        def cell_complete(cell, cell_index=None, **rest):
+            complete(cell, cell_index=cell_index, **rest)
+            progress(1)
+
+        nb_man.cell_complete = cell_complete
+        try:
+            client.execute()
+        except DeadKernelError:
+            # nbclient answers Ctrl-C by ending the kernel; that is no failure of the lesson.
+            if hasattr(client, "_async_cleanup_kernel_future"):
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            nb_man.nb.cells.remove(cell)
+        if cell.outputs and cell.outputs[0].output_type == "stream":
+            arrived = dict(zip(expected, json.loads(cell.outputs[0].text), strict=True))
+            for name, value in expected.items():
+                if arrived[name] != value:
+                    raise CourseError(
+                        f"parameter '{name}' was {value!r} and ends as {arrived[name]!r}: "
+                        "the lesson sets it again; remove that line"
+                    )
+
+
+papermill_engines.register("course", CourseEngine)
+
+
+def execute(source: Path, target: Path, parameters: dict, progress) -> None:
+    """Run ``source`` with ``parameters``, write it to ``target``; call ``progress(1)`` per cell.
+
+    Raises papermill's ``PapermillExecutionError`` (it names the cell), nbclient's
+    ``DeadKernelError``, and CourseError when a parameter did not arrive.
+    """
+    papermill.execute_notebook(
+        source,
+        target,
+        parameters,
+        engine_name="course",
+        kernel_name="python3",
+        language="python",
+        progress_bar=False,
+        cwd=source.parent,
+        expected=parameters,
+        progress=progress,
+    )

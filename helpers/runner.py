@@ -1,0 +1,271 @@
+"""Run the lessons with papermill: sweeps over corpora, encoders and seeds; a rerun resumes.
+
+The folder of a run: ``results.json``; ``notebooks/`` executed lessons; ``records/`` what each
+finished lesson recorded, under a fingerprint of all that went into it; ``failed/`` lessons as far
+as they came; ``artefacts/`` of the lessons. A sweep holds such a folder for each
+``<corpus>-<encoder>-<seed>``, and ``pooled/<corpus>-<encoder>.json`` over the seeds.
+"""
+
+import errno
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from helpers import __version__, corpora, results
+from helpers.errors import CourseError
+from helpers.settings import (
+    NOTEBOOKS,
+    ROOT,
+    Setting,
+    check_corpus,
+    check_parameters,
+    choose,
+    encoder_folder,
+    lessons,
+    read_notebook,
+)
+
+ROOM_5 = ("engine", "pages", "runner", "report", "settings", "students", "predict", "cli")
+VERSIONS = ("torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn", "librosa")
+
+
+# --- fingerprints -----------------------------------------------------------------------------
+
+
+def _digest(*parts) -> str:
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
+
+
+def _stat(path) -> tuple:
+    stat = os.stat(path)
+    return str(path), stat.st_size, stat.st_mtime_ns
+
+
+def versions() -> dict[str, str]:
+    """Python, the course and the packages that figures depend on."""
+    found = {name: importlib.metadata.version(name).split("+")[0] for name in VERSIONS}
+    return {"python": platform.python_version(), "course": __version__} | found
+
+
+def inputs(setting: Setting) -> str:
+    """Digest of all that every lesson of this run reads: parameters, helpers, clips, encoder.
+
+    CourseError when the corpus is absent: that is known before the first lesson starts.
+    """
+    clips = [_stat(p) for p in corpora.frame(setting.corpus)["path"]]
+    folder = encoder_folder(setting.encoder)
+    encoder = [_stat(p) for p in sorted(folder.iterdir())] if folder else setting.encoder
+    modules = sorted((ROOT / "helpers").glob("*.py"))
+    code = [p.read_text() for p in modules if p.stem not in ROOM_5]  # these change no figure
+    return _digest(setting, clips, encoder, code, versions(), _threads())
+
+
+def _fingerprint(path: Path, shared: str) -> str:
+    cells = read_notebook(path)["cells"]
+    return _digest(shared, [[cell["cell_type"], "".join(cell["source"])] for cell in cells])
+
+
+def _finished(run: Path, name: str, fingerprint: str) -> dict | None:
+    """What a finished lesson with the same inputs left behind, else None."""
+    record = run / "records" / f"{name}.json"
+    if not (record.exists() and (run / "notebooks" / f"{name}.ipynb").exists()):
+        return None
+    try:
+        kept = json.loads(record.read_text(encoding="utf-8"))
+        return kept if kept["fingerprint"] == fingerprint else None
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return None  # half-written by an older run: do the lesson again
+
+
+# --- running ----------------------------------------------------------------------------------
+
+
+def _threads() -> str:
+    if "OMP_NUM_THREADS" in os.environ:
+        return os.environ["OMP_NUM_THREADS"]
+    counted = hasattr(os, "sched_getaffinity")
+    return str(len(os.sched_getaffinity(0)) if counted else os.cpu_count() or 1)
+
+
+@contextmanager
+def _environment(setting: Setting, records: Path):
+    """What kernels inherit: pinned threads and hashes, and no network where none is needed."""
+    pinned = {f"{kind}_NUM_THREADS": _threads() for kind in ("OMP", "MKL", "OPENBLAS")}
+    pinned |= {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    pinned["PYTHONPATH"] = os.pathsep.join(
+        [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+    pinned |= {"SER_RESULTS": str(records), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    if encoder_folder(setting.encoder):
+        pinned["HF_HUB_OFFLINE"] = "1"
+    before = dict(os.environ)
+    os.environ.update(pinned)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _lesson(path: Path, setting: Setting, run: Path, fingerprint: str, progress) -> str | None:
+    """Execute one lesson into ``run/notebooks``; return what failed, None when all went well."""
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    from helpers.engine import execute
+
+    work = run / ".part"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    records, executed = work / "records.json", work / path.name
+    inside = run.resolve().is_relative_to(ROOT)
+    out = os.path.relpath(run.resolve(), path.parent) if inside else str(run.resolve())
+    parameters = setting._asdict() | {"out": Path(out).as_posix()}
+    started, failure = time.monotonic(), None
+    try:
+        with _environment(setting, records.resolve()):
+            execute(path, executed.resolve(), parameters, progress)
+    except PapermillExecutionError as error:
+        line = (error.source.strip().splitlines() or [""])[0]
+        why = f"{error.ename}: {error.evalue}".splitlines()[0]
+        failure = f"cell [{error.exec_count}] ({line}) failed: {why}"
+    except DeadKernelError:
+        failure = "the kernel died, most often because memory ran out"
+    (run / "failed" / path.name).unlink(missing_ok=True)
+    target = run / ("failed" if failure else "notebooks") / path.name
+    target.parent.mkdir(exist_ok=True)
+    if executed.exists():
+        os.replace(executed, target)
+    if not failure:
+        entries = results.read_records(records) if records.exists() else {}
+        seconds = round(time.monotonic() - started, 1)
+        kept = {"fingerprint": fingerprint, "seconds": seconds, "entries": entries}
+        results.write_json(run / "records" / f"{path.stem}.json", kept)
+    shutil.rmtree(work, ignore_errors=True)
+    return failure
+
+
+def _collect(run: Path, setting: Setting, shared: str, folder: Path, failed: dict) -> None:
+    """Write ``results.json`` from every lesson whose figures this very code and input made."""
+    notebooks, seconds = {}, {}
+    for name, path in lessons(folder).items():
+        kept = None if name in failed else _finished(run, name, _fingerprint(path, shared))
+        if kept:
+            seconds[name] = kept["seconds"]
+            entries = kept["entries"].items()
+            notebooks[name] = {key: entry | {"seeds": [setting.seed]} for key, entry in entries}
+    about = {"corpus": setting.corpus, "encoder": setting.encoder, "profile": setting.profile}
+    about |= {"seeds": [setting.seed], "versions": versions()}
+    about |= {"threads": _threads(), "machine": f"{platform.system()} {platform.machine()}"}
+    about |= {"seconds": seconds, "failed": failed}
+    results.write_json(
+        run / "results.json", {"schema": results.SCHEMA, "run": about, "notebooks": notebooks}
+    )
+
+
+def runs(out: Path) -> dict[str, Path]:
+    """Run folders below ``out``: ``{"": out}`` for one run, names of a sweep's runs otherwise."""
+    if (out / "results.json").exists():
+        return {"": out}
+    return {path.parent.name: path.parent for path in sorted(out.glob("*-*-*/results.json"))}
+
+
+def _guard(out: Path, settings: list[Setting]) -> None:
+    """CourseError when the folder already holds something that this run would mix with."""
+    held = runs(out)
+    remedy = "give another --out"
+    if held and ("" in held) != (len(settings) == 1):
+        raise CourseError(f"{out} holds {'one run' if '' in held else 'a sweep'}; {remedy}")
+    for name, path in held.items():
+        about = results.read_results(path / "results.json")["run"]
+        there = Setting(about["corpus"], about["encoder"], about["seeds"][0], about["profile"])
+        same = there == settings[0] if not name else there.profile == settings[0].profile
+        if not same:
+            raise CourseError(f"{out} holds {there.name} ({there.profile}); {remedy}")
+
+
+def run(
+    names: list[str], settings: list[Setting], out: Path, folder: Path = NOTEBOOKS
+) -> list[str]:
+    """Run lessons for every setting; return a line for each that failed, after all have run.
+
+    Finished lessons with the same inputs are skipped. Nothing half-written is left where it would
+    be read: not by an error, a full disk or Ctrl-C. Raises UsageError or CourseError before the
+    first lesson where that is possible.
+    """
+    import filelock
+
+    chosen = choose(names, folder)
+    for path in chosen.values():
+        check_parameters(path)
+    for setting in settings:
+        check_corpus(setting.corpus)
+        encoder_folder(setting.encoder)
+    shared = {setting: inputs(setting) for setting in settings}
+    _guard(out, settings)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(out / ".lock", timeout=0):
+            return _run(chosen, shared, out, folder)
+    except filelock.Timeout:
+        raise CourseError(f"another run is at work in {out}; wait, or give another --out") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise CourseError(
+            f"no space left for {out}: free some, then give the same command again (it resumes)"
+        ) from error
+
+
+def _run(chosen: dict[str, Path], shared: dict[Setting, str], out: Path, folder: Path) -> list[str]:
+    from tqdm import tqdm
+
+    folders = {s: out / s.name if len(shared) > 1 else out for s in shared}
+    todo = [
+        (setting, name, path)
+        for setting, digest in shared.items()
+        for name, path in chosen.items()
+        if not _finished(folders[setting], name, _fingerprint(path, digest))
+    ]
+    done = len(shared) * len(chosen) - len(todo)
+    skipped = f" ({done} finished before)" if done else ""
+    print(f"{len(todo)} lessons to run into {out}{skipped}", flush=True)
+    cells = sum(len(read_notebook(path)["cells"]) for _, _, path in todo)
+    failed: dict[Setting, dict[str, str]] = {setting: {} for setting in shared}
+    bar = tqdm(total=cells, unit="cell", disable=None, file=sys.stdout, dynamic_ncols=True)
+    with bar:
+        for i, (setting, name, path) in enumerate(todo, 1):
+            where = f"{setting.name} {name}" if len(shared) > 1 else name
+            bar.set_description(f"{where} ({i} of {len(todo)})")
+            started = time.monotonic()
+            fingerprint = _fingerprint(path, shared[setting])
+            failure = _lesson(path, setting, folders[setting], fingerprint, bar.update)
+            if failure:
+                failed[setting][name] = failure
+            took = time.monotonic() - started
+            bar.write(f"{where}: {failure or f'done in {took:.0f} s'}", file=sys.stdout)
+            _collect(folders[setting], setting, shared[setting], folder, failed[setting])
+    for setting in shared:
+        _collect(folders[setting], setting, shared[setting], folder, failed[setting])
+    if len(shared) > 1:
+        pool(out)
+    return [f"{s.name} {name}: {why}" for s, each in failed.items() for name, why in each.items()]
+
+
+def pool(out: Path) -> dict[str, dict]:
+    """Results over the seeds of a sweep, by ``<corpus>-<encoder>``; written to ``pooled``."""
+    grouped: dict[str, list[dict]] = {}
+    for name, path in runs(out).items():
+        read = results.read_results(path / "results.json")
+        grouped.setdefault(name.rpartition("-")[0], []).append(read)
+    pooled = {name: results.merge(group) for name, group in grouped.items()}
+    for name, merged in pooled.items():
+        results.write_json(out / "pooled" / f"{name}.json", merged)
+    return pooled

@@ -1,0 +1,51 @@
+"""Fixtures for the tests of how the course runs: tiny lessons, a tiny corpus, no network."""
+
+import nbformat
+import numpy as np
+import pytest
+import soundfile
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+PARAMETERS = """\
+corpus: str = "embedded"  # which speech
+encoder: str = "embedded"  # which encoder
+seed: int = 0  # of every random choice
+profile: str = "quick"  # quick, full or paper
+out: str = "../runs/course"  # where artefacts go"""
+EXERCISE = '''\
+def double(x):
+    """Return twice x."""
+    ### BEGIN SOLUTION
+    # Multiply x by two.
+    return 2 * x
+    ### END SOLUTION'''
+CHECK = 'assert double(2) == 4, "double(2) should be 4"'
+
+
+def write_lesson(path, *cells, parameters=PARAMETERS, tags=("parameters",)):
+    """A lesson: parameters, ``cells`` (markdown where they start with #), an exercise."""
+    nb = new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    title = f"# {path.stem[:2]} · A lesson\n\nFormula $T^* = \\arg\\min_T \\sum_i x_i$."
+    nb.cells = [new_markdown_cell(title), new_code_cell(parameters, metadata={"tags": list(tags)})]
+    for cell in cells:
+        nb.cells.append(new_markdown_cell(cell) if cell.startswith("# ") else new_code_cell(cell))
+    nb.cells += [new_code_cell(EXERCISE), new_code_cell(CHECK)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nb, path)
+    return path
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    """Working folder with ``lessons/``, a corpus of four clips and something like an encoder."""
+    rng = np.random.default_rng(0)
+    for emotion in ("happy", "sad"):
+        for i in range(2):
+            path = tmp_path / "clips" / emotion / f"s{i}_{emotion}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, rng.normal(0, 0.1, 16000), 16000)
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return tmp_path

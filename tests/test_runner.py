@@ -1,0 +1,196 @@
+"""Running lessons: sweeps, parameters, resuming, and everything that can go wrong on the way."""
+
+import errno
+import json
+import os
+import signal
+import threading
+import time
+from functools import partial
+
+import filelock
+import nbformat
+import pytest
+from conftest import PARAMETERS, write_lesson
+
+from helpers import cli, results, runner, settings
+from helpers.errors import CourseError
+
+RECORD = (
+    'from helpers import results\nresults.record("ece_after", 0.02 + seed / 100, 0.0, 0.5, n=9)'
+)
+
+
+@pytest.fixture
+def go(world, monkeypatch):
+    """``go("03", "--seed", "0")`` is ``ser-course run`` on the lessons in ``world/lessons``."""
+    monkeypatch.setattr(runner, "run", partial(runner.run, folder=world / "lessons"))
+
+    def run(*words):
+        common = ["--encoder", str(world / "tiny"), "--corpus", f"folder:{world / 'clips'}"]
+        return cli.main(["run", *words, *common, "--out", str(world / "out")])
+
+    return run
+
+
+def test_a_run_records_and_a_second_one_resumes(go, world, capsys):
+    lesson = write_lesson(world / "lessons" / "03_calibration.ipynb", RECORD)
+    write_lesson(world / "lessons" / "04_reliability_diagrams.ipynb", "print(corpus)")
+    assert go() == 0
+    found = results.read_results(world / "out" / "results.json")
+    entry = found["notebooks"]["03_calibration"]["ece_after"]
+    assert entry == {"value": 0.02, "low": 0.0, "high": 0.5, "n": 9, "seeds": [0]}
+    assert found["run"]["profile"] == "quick" and found["run"]["seeds"] == [0]
+    assert found["run"]["versions"]["torch"] and found["run"]["threads"] == "1"
+    assert (world / "out" / "report" / "index.html").exists()
+    executed = nbformat.read(world / "out" / "notebooks" / lesson.name, as_version=4)
+    assert "json" not in executed.cells[-1].source  # the question about parameters is gone
+
+    capsys.readouterr()
+    assert go() == 0
+    assert "0 lessons to run" in capsys.readouterr().out
+    write_lesson(lesson, RECORD, "1 + 1")  # another source: this lesson alone runs again
+    assert go() == 0
+    assert "1 lessons to run" in capsys.readouterr().out
+
+
+def test_a_failing_lesson_names_its_cell_and_the_others_go_on(go, world, capsys):
+    write_lesson(world / "lessons" / "01_data.ipynb", "x = 1", 'raise ValueError("no speech")')
+    write_lesson(world / "lessons" / "03_calibration.ipynb", RECORD)
+    assert go() == 1
+    said = capsys.readouterr()
+    assert "01_data: cell [4] (raise" in said.err and "ValueError: no speech" in said.err
+    assert "Traceback" not in said.err
+    found = results.read_results(world / "out" / "results.json")
+    assert list(found["notebooks"]) == ["03_calibration"] and "01_data" in found["run"]["failed"]
+    assert (world / "out" / "failed" / "01_data.ipynb").exists()
+    assert "failed" in (world / "out" / "report" / "index.html").read_text()
+
+
+def test_sweep_writes_a_folder_a_run_and_pools_the_seeds(go, world):
+    write_lesson(world / "lessons" / "03_calibration.ipynb", RECORD)
+    assert go("--seed", "0", "1") == 0
+    folders = [p.parent.name for p in sorted((world / "out").glob("*/results.json"))]
+    assert len(folders) == 2 and folders[0].endswith("-0") and folders[1].endswith("-1")
+    (pooled,) = (world / "out" / "pooled").glob("*.json")
+    entry = results.read_results(pooled)["notebooks"]["03_calibration"]["ece_after"]
+    assert entry["value"] == pytest.approx(0.025) and entry["seeds"] == [0, 1]
+    assert folders[1] in (world / "out" / "report" / "index.html").read_text()
+    assert go() == 1  # one run does not mix with a sweep
+
+
+def test_same_command_gives_same_figures(go, world):
+    lesson = write_lesson(
+        world / "lessons" / "03_calibration.ipynb",
+        "import numpy as np, os, torch\ntorch.manual_seed(seed)\n"
+        "x = float((torch.randn(300, 300) @ torch.randn(300, 300)).sum()) + hash('a') % 7\n"
+        "from helpers import results\nresults.record('x', x)",
+    )
+    seen = []
+    for _ in range(2):
+        assert go() == 0
+        seen.append(results.read_results(world / "out" / "results.json")["notebooks"])
+        (world / "out" / "records" / f"{lesson.stem}.json").unlink()
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"parameters": PARAMETERS.replace("profile:", "profil:")}, "profil"),
+        ({"parameters": PARAMETERS + "\nseeds: int = 3"}, "did you mean 'seed'"),
+        ({"tags": ()}, "tagged 'parameters'"),
+    ],
+)
+def test_unknown_parameters_are_refused(go, world, capsys, change, said):
+    write_lesson(world / "lessons" / "03_calibration.ipynb", **change)
+    assert go() == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_lesson_that_sets_a_parameter_again_is_caught(go, world, capsys):
+    write_lesson(world / "lessons" / "03_calibration.ipynb", "seed = 7")
+    assert go() == 1
+    assert "parameter 'seed' was 0 and ends as 7" in capsys.readouterr().err
+
+
+def test_two_runs_at_once_in_one_folder(go, world, capsys):
+    write_lesson(world / "lessons" / "03_calibration.ipynb")
+    (world / "out").mkdir()
+    with filelock.FileLock(world / "out" / ".lock"):
+        assert go() == 1
+    assert "another run is at work" in capsys.readouterr().err
+    assert go() == 0
+
+
+def test_ctrl_c_leaves_nothing_half_written_and_the_next_run_resumes(go, world, capsys):
+    flag = world / "started"
+    write_lesson(world / "lessons" / "01_data.ipynb", RECORD)
+    slow = f"import pathlib, time, os\npathlib.Path({str(flag)!r}).write_text(str(os.getpid()))"
+    write_lesson(world / "lessons" / "02_fine_tune.ipynb", RECORD, slow, "time.sleep(60)")
+
+    def press():
+        until = time.monotonic() + 60
+        while not flag.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        if flag.exists():
+            os.kill(os.getpid(), signal.SIGINT)
+
+    started = time.monotonic()
+    presser = threading.Thread(target=press, daemon=True)
+    presser.start()
+    assert go() == 130
+    presser.join()
+    assert time.monotonic() - started < 45
+    assert "interrupted" in capsys.readouterr().err
+    with pytest.raises(ProcessLookupError):  # the kernel is gone too
+        os.kill(int(flag.read_text()), 0)
+    found = results.read_results(world / "out" / "results.json")
+    assert list(found["notebooks"]) == ["01_data"]
+    assert not (world / "out" / "notebooks" / "02_fine_tune.ipynb").exists()
+    write_lesson(world / "lessons" / "02_fine_tune.ipynb", RECORD)
+    assert go() == 0
+    assert "1 lessons to run" in capsys.readouterr().out
+
+
+def test_full_disk(go, world, monkeypatch, capsys):
+    write_lesson(world / "lessons" / "03_calibration.ipynb", RECORD)
+    with monkeypatch.context() as patch:
+
+        def full(*_args, **_options):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patch.setattr("papermill.execute.write_ipynb", full)
+        assert go() == 1
+    said = capsys.readouterr().err
+    assert "no space left" in said and "resumes" in said
+    assert not list((world / "out").glob("records/*"))
+    assert go() == 0
+
+
+def test_corrupt_results_are_named(go, world, capsys):
+    write_lesson(world / "lessons" / "03_calibration.ipynb", RECORD)
+    assert go() == 0
+    (world / "out" / "records" / "03_calibration.json").write_text('{"finger')
+    capsys.readouterr()
+    assert go() == 0  # a broken record is made again
+    assert "1 lessons to run" in capsys.readouterr().out
+    (world / "out" / "results.json").write_text("{")
+    assert cli.main(["report", str(world / "out")]) == 1
+    assert "results.json" in capsys.readouterr().err
+    (world / "out" / "results.json").write_text(json.dumps({"schema": 9}))
+    with pytest.raises(CourseError, match="schema"):
+        results.read_results(world / "out" / "results.json")
+
+
+def test_names_of_folders(tmp_path):
+    sweep = settings.sweep(["a+b"], ["facebook/wav2vec2-base"], [0, 1, 1])
+    assert [s.name for s in sweep] == [
+        "a+b-facebook_wav2vec2_base-0",
+        "a+b-facebook_wav2vec2_base-1",
+    ]
+    assert settings.default_out([settings.Setting()]).as_posix() == "runs/course"
+    assert settings.default_out(sweep).as_posix() == "runs/a+b-facebook_wav2vec2_base-0_1"
+    with pytest.raises(settings.UsageError):
+        settings.sweep(["a b", "a_b"], ["e"], [0])

@@ -1,0 +1,117 @@
+"""The student edition, made from the lessons: solutions become stubs, checks stay.
+
+In an exercise cell the lines between ``### BEGIN SOLUTION`` and ``### END SOLUTION`` are cut. The
+comment lines right below BEGIN tell the student what to do; they become the stub's message::
+
+    ### BEGIN SOLUTION
+    # Divide the logits by T, then take the softmax.
+    return softmax(logits / T)
+    ### END SOLUTION
+
+becomes ``raise NotImplementedError("Divide the logits by T, then take the softmax.")``. The next
+code cell below an exercise is its check.
+"""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+
+from helpers.errors import CourseError
+from helpers.settings import NOTEBOOKS, ROOT, lessons
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+BLOCK = re.compile(rf"^([ \t]*){BEGIN}[ \t]*\n(.*?)^[ \t]*{END}[ \t]*$", re.M | re.S)
+INSTRUCTOR = re.compile(r"<details>\s*<summary>[^<]*instructor.*?</details>\s*", re.S | re.I)
+SHIPPED = (
+    "README.md", "LICENSE", "CITATION.cff", "Makefile", "pyproject.toml", "requirements.lock",
+    "environment.yml", "helpers", "figures", "data",
+)  # fmt: skip
+LEFT_OUT = ("corpora", "cache", "__pycache__", "*.part", "*.egg-info")
+
+
+def stub(source: str) -> str:
+    """An exercise cell without its solutions; CourseError when BEGIN and END do not pair."""
+
+    def cut(match):
+        said = re.match(r"(?:[ \t]*#[^\n]*\n)*", match[2])[0]
+        what = " ".join(line.strip().lstrip("# ") for line in said.splitlines())
+        message = json.dumps(what or "Write your solution here.", ensure_ascii=False)
+        return f"{match[1]}raise NotImplementedError({message})"
+
+    stubbed = BLOCK.sub(cut, source)
+    if BEGIN in stubbed or END in stubbed:
+        raise CourseError(f"'{BEGIN}' without '{END}', or the reverse, in: {source[:60]!r}")
+    return stubbed
+
+
+def exercises(nb) -> list[tuple[int, int]]:
+    """Cell numbers ``[(exercise, check), …]``; CourseError for an exercise without a check."""
+    code = [i for i, cell in enumerate(nb.cells) if cell.cell_type == "code"]
+    pairs = []
+    for i in (i for i in code if BEGIN in nb.cells[i].source):
+        check = next((j for j in code if j > i), None)
+        if check is None or BEGIN in nb.cells[check].source:
+            raise CourseError(f"cell {i + 1}: an exercise needs a check in the next code cell")
+        pairs.append((i, check))
+    return pairs
+
+
+def _nbgrader(name: str, solution: bool) -> dict:
+    marks = {"schema_version": 3, "grade_id": name, "task": False}
+    if solution:
+        return marks | {"solution": True, "grade": False, "locked": False}
+    return marks | {"solution": False, "grade": True, "locked": True, "points": 1}
+
+
+def mark(nb, stem: str) -> None:
+    """Give exercises and checks the metadata by which nbgrader knows them; strip outputs."""
+    for cell in nb.cells:
+        cell.metadata.pop("nbgrader", None)
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    for i, (exercise, check) in enumerate(exercises(nb), 1):
+        name = f"{stem[:2]}-exercise-{i}"
+        nb.cells[exercise].metadata["nbgrader"] = _nbgrader(name, True)
+        nb.cells[check].metadata["nbgrader"] = _nbgrader(f"{name}-check", False)
+
+
+def edition(nb):
+    """The same lesson for students: stubs, no outputs, no notes for the instructor."""
+    nb = nbformat.from_dict(nb)
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            cell.source = INSTRUCTOR.sub("", cell.source)
+        elif cell.cell_type == "code":
+            cell.source, cell.outputs, cell.execution_count = stub(cell.source), [], None
+    return nb
+
+
+def write(target: Path, folder: Path = NOTEBOOKS) -> list[Path]:
+    """Write a folder to hand out: stubbed lessons, and all that they need to run.
+
+    Raises CourseError when ``target`` is not empty: it may hold a student's work.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CourseError(f"{target} is not empty; name a new folder for the student edition")
+    if target.resolve().is_relative_to(ROOT / "data"):
+        raise CourseError(f"{target} lies in data/, which is copied; name another folder")
+    part = target.with_name(f"{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    (part / "notebooks").mkdir(parents=True)
+    ignore = shutil.ignore_patterns(*LEFT_OUT)
+    for name in SHIPPED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, part / name, ignore=ignore)
+        elif (ROOT / name).exists():
+            shutil.copy2(ROOT / name, part / name)
+    for name, path in lessons(folder).items():
+        nb = nbformat.read(path, as_version=4)
+        mark(nb, name)
+        nbformat.write(edition(nb), part / "notebooks" / path.name)
+    if target.exists():
+        target.rmdir()
+    part.rename(target)
+    return sorted((target / "notebooks").glob("*.ipynb"))

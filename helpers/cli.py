@@ -1,0 +1,155 @@
+"""The command line ``ser-course``, also ``python -m helpers``."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from helpers import __version__, corpora
+from helpers.errors import CourseError, nearest
+from helpers.settings import PROFILES, Setting, UsageError, default_out, sweep
+
+EPILOG = """examples:
+  ser-course run                            every lesson on the embedded corpus, a few minutes
+  ser-course run 03 04 --corpus emodb       two lessons on EMO-DB
+  ser-course run --corpus ravdess emodb --seed 0 1 2 --profile full      a sweep, one report
+  ser-course run --corpus folder:recordings your own: class folders, or a CSV
+  ser-course predict clip.wav               what the course hears in a file
+
+Corpora lie in data/corpora, or in the folder that SER_CORPORA names.
+Exit status: 0 all went well, 1 something failed (one line says what), 2 the command makes no sense.
+"""
+
+OPTIONS = ("--corpus", "--encoder", "--seed", "--profile", "--out", "--json", "--help")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, which also names the nearest command or option."""
+
+    def error(self, message):
+        wrong = re.search(r"(?:invalid choice: '?|unrecognized arguments: )([^' ]+)", message)
+        hint = nearest(wrong[1], [*COMMANDS, *PROFILES, *OPTIONS]) if wrong else ""
+        self.exit(2, f"{self.prog}: {message}{hint}\n(see {self.prog} --help)\n")
+
+
+def _corpora(args) -> int:
+    print(f"{'name':12} {'here':5} {'licence':18} where from")
+    for name in corpora.names():
+        about = corpora.CORPORA[name]
+        here = "yes" if corpora.available(name) else "no"
+        print(f"{name:12} {here:5} {about.licence:18} {about.title}: {about.source}")
+    print("folder:PATH  your own recordings: class folders, or a CSV (path, emotion, speaker)")
+    return 0
+
+
+def _download(args) -> int:
+    from helpers.download import download
+    from helpers.settings import check_corpus
+
+    check_corpus(args.name)
+    print(f"{args.name} is in {download(args.name)}")
+    return 0
+
+
+def _run(args) -> int:
+    settings = sweep(args.corpus, args.encoder, args.seed, args.profile)
+    out = args.out or default_out(settings)
+    names = ", ".join(s.name for s in settings)
+    print(f"{names}, profile {args.profile}: starting", flush=True)
+    from helpers import report, runner
+
+    failed = runner.run(args.notebooks, settings, out)
+    print(f"Report: {report.build(out)}")
+    for line in failed:
+        print(f"ser-course: {line}", file=sys.stderr)
+    if failed:
+        print(f"ser-course: failed lessons as far as they came: {out}/**/failed", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _report(args) -> int:
+    from helpers import report
+
+    print(f"Report: {report.build(args.dir)}")
+    return 0
+
+
+def _students(args) -> int:
+    from helpers import students
+
+    print(f"{len(students.write(args.dir))} lessons for students in {args.dir}")
+    return 0
+
+
+def _predict(args) -> int:
+    from helpers import predict
+
+    return predict.show(args.files, args.json)
+
+
+COMMANDS = {
+    "corpora": (_corpora, "list corpora, and which are here"),
+    "download": (_download, "download a corpus whose licence and address allow it"),
+    "run": (_run, "run lessons; several corpora, encoders or seeds make a sweep; a rerun resumes"),
+    "report": (_report, "write the report of a run or a sweep again"),
+    "students": (_students, "write the student edition: exercises without solutions"),
+    "predict": (_predict, "calibrated probabilities, unknown score and PAD point of audio files"),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole manual."""
+    raw = argparse.RawDescriptionHelpFormatter
+    top = _Parser("ser-course", description=__doc__, epilog=EPILOG, formatter_class=raw)
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(dest="command", metavar="command", required=True)
+    each = {
+        name: commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        for name, (_, text) in COMMANDS.items()
+    }
+    each["download"].add_argument("name", metavar="NAME", help="see ser-course corpora")
+    run = each["run"]
+    run.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="03 or 03_calibration; all")
+    default = Setting()
+    option = {"nargs": "+", "metavar": "C", "default": [default.corpus]}
+    run.add_argument("--corpus", **option, help="name, a+b, folder:PATH (default: %(default)s)")
+    option |= {"metavar": "E", "default": [default.encoder]}
+    run.add_argument("--encoder", **option, help="name, folder or hub id (default: %(default)s)")
+    option |= {"metavar": "S", "default": [default.seed]}
+    run.add_argument("--seed", **option, type=int, help="default: %(default)s")
+    run.add_argument(
+        "--profile", choices=PROFILES, default=default.profile,
+        help="quick: minutes on two cores; full: every turn; paper: the source's own settings",
+    )  # fmt: skip
+    run.add_argument("--out", type=Path, metavar="DIR", help="default: runs/course, or by its name")
+    each["report"].add_argument("dir", type=Path, metavar="DIR", help="folder of a run or a sweep")
+    each["students"].add_argument("dir", type=Path, metavar="DIR", help="a new folder")
+    each["predict"].add_argument("files", nargs="+", metavar="FILE")
+    each["predict"].add_argument("--json", action="store_true", help="for programs")
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; return its exit status. A traceback from here is a bug."""
+    top = parser()
+    args, rest = top.parse_known_args(argv)
+    # argparse takes lessons that follow an option for strangers
+    if args.command == "run" and not any(word.startswith("-") for word in rest):
+        args.notebooks += rest
+    elif rest:
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        return COMMANDS[args.command][0](args)
+    except CourseError as error:
+        print(f"ser-course: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    except OSError as error:
+        print(
+            f"ser-course: {error.filename or 'files'}: {error.strerror or error}", file=sys.stderr
+        )
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "\nser-course: interrupted; the same command goes on where it stopped", file=sys.stderr
+        )
+        return 130

@@ -1,0 +1,155 @@
+"""The lessons: how they lie in git, what they record, and that exercises prove both ways."""
+
+import os
+import re
+
+import nbformat
+import pytest
+
+from helpers import cli, results, students
+from helpers.settings import NOTEBOOKS, ROOT, check_parameters, lessons
+from tools.stamp_notebooks import stamped
+
+LESSONS = lessons()
+TAUGHT = [name for name in ("01_data", "02_fine_tune", "03_calibration", "04_reliability_diagrams")
+          if name in LESSONS]  # fmt: skip
+SHARE, ANY = (0.0, 1.0), (float("-inf"), float("inf"))
+POSITIVE = (1e-9, float("inf"))
+RECORDED = {
+    "01_data": {
+        "utterances": (1200, 1e5), "speakers": (24, 24), "hours": (0.5, 2), "dummy_uar": (0, 0.2),
+        "mfcc_uar": (0.3, 0.9), "mfcc_uar_random_split": (0.3, 1), "speaker_overlap": SHARE,
+    },
+    "02_fine_tune": {
+        "uar": SHARE, "accuracy": SHARE, "macro_f1": SHARE, "probe_uar": SHARE,
+        "dummy_uar": (0.19, 0.21), "accuracy_random_split": SHARE, "seconds_per_epoch": POSITIVE,
+    },
+    "03_calibration": {
+        "temperature": (0.05, 20), "ece_before": SHARE, "ece_after": SHARE,
+        "ece_floor_before": SHARE, "ece_floor": SHARE, "ece_excess_reduction": (-50, 1.5),
+        "nll_before": POSITIVE, "nll_after": POSITIVE, "brier_before": (0, 2),
+        "brier_after": (0, 2), "nll_sklearn_gap": (-1e-3, 1e-3), "ece_after_same_split": SHARE,
+    },
+    "04_reliability_diagrams": {
+        "mce_before": SHARE, "mce_after": SHARE, "aurc": SHARE, "coverage_at_95": SHARE,
+        "uar_female": SHARE, "uar_male": SHARE, "ece_female": SHARE, "ece_male": SHARE,
+    },
+}  # fmt: skip
+
+
+def read(name):
+    return nbformat.read(LESSONS[name], as_version=4)
+
+
+# --- as they lie in git -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_ready_to_commit(name):
+    nb = read(name)
+    nbformat.validate(nb)
+    check_parameters(LESSONS[name])
+    same = nbformat.writes(stamped(nb, name)) + "\n" == LESSONS[name].read_text(encoding="utf-8")
+    assert same, f"run: python tools/stamp_notebooks.py notebooks/{name}.ipynb"
+    ids = [cell.id for cell in nb.cells]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_built_like_a_lesson(name):
+    nb = read(name)
+    text = "\n".join(cell.source for cell in nb.cells)
+    assert 2 <= len(students.exercises(nb)) <= 4
+    assert "record(" in text and "minute" in text and students.INSTRUCTOR.search(text)
+    parameters = next(c for c in nb.cells if "parameters" in c.metadata.get("tags", []))
+    assert all("#" in line for line in parameters.source.splitlines() if line.strip())
+    for exercise, check in students.exercises(nb):
+        assert "Write your solution here" not in students.stub(nb.cells[exercise].source)
+        assert "assert" in nb.cells[check].source
+    for image in re.findall(r"""(?:src=["']|!\[[^]]*\]\()(\.\./[^"')]+)""", text):
+        assert (NOTEBOOKS / image).exists(), image
+
+
+# --- as they run ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def course(tmp_path_factory):
+    """The lessons run once on what ships with the course; the folder of the run."""
+    out = tmp_path_factory.mktemp("course")
+    before = os.environ.pop("SER_CORPORA", None)  # a bare clone has none
+    try:
+        status = cli.main(["run", *TAUGHT, "--out", str(out)])
+    finally:
+        if before:
+            os.environ["SER_CORPORA"] = before
+    assert status == 0, results.read_results(out / "results.json")["run"]["failed"]
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TAUGHT)
+def test_records_what_it_promises(name, course):
+    found = results.read_results(course / "results.json")["notebooks"][name]
+    for key, (low, high) in RECORDED[name].items():
+        assert key in found, f"{name} records no {key}"
+        entry = found[key]
+        assert entry["value"] is not None or entry["reason"]
+        assert entry["value"] is None or low <= entry["value"] <= high, (key, entry)
+
+
+@pytest.mark.slow
+def test_figures_agree_with_each_other(course):
+    found = results.read_results(course / "results.json")["notebooks"]
+    calibration = {key: entry["value"] for key, entry in found["03_calibration"].items()}
+    assert calibration["nll_after"] <= calibration["nll_before"] + 0.02
+    assert found["01_data"]["mfcc_uar"]["value"] > found["01_data"]["dummy_uar"]["value"]
+
+
+@pytest.mark.slow
+def test_report_of_the_course_needs_no_network(course):
+    for page in (course / "report").rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"""<(?:script|img|link|iframe)[^>]+(?:src|href)=["']https?:""", text)
+        assert str(ROOT) not in text, f"{page.name} shows a path of this machine"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TAUGHT)
+def test_exercises_prove_both_ways(name, course, monkeypatch):
+    """With solutions every check passes (the run above); without, every check fails, no other cell.
+
+    The stubbed lesson reads the artefacts of the run.
+    """
+    from nbclient import NotebookClient
+
+    nb = students.edition(read(name))
+    pairs = students.exercises(read(name))
+    parameters = next(c for c in nb.cells if "parameters" in c.metadata.get("tags", []))
+    parameters.source += f"\nout = {str(course)!r}"
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("SER_CORPORA", raising=False)
+    options = {"resources": {"metadata": {"path": str(NOTEBOOKS)}}, "kernel_name": "python3"}
+    NotebookClient(nb, timeout=600, allow_errors=True, **options).execute()
+    failed = {
+        i for i, cell in enumerate(nb.cells)
+        if any(output.output_type == "error" for output in cell.get("outputs", []))
+    }  # fmt: skip
+    assert {check for _, check in pairs} <= failed
+    assert failed <= {i for pair in pairs for i in pair}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not os.path.isdir(os.path.join(os.environ.get("SER_CORPORA", ""), "emodb")),
+    reason="SER_CORPORA holds no emodb",
+)
+def test_real_speech(tmp_path):
+    """Fine-tuning and calibration on EMO-DB: what a synthetic corpus cannot show."""
+    names = [name for name in ("01_data", "03_calibration") if name in LESSONS]
+    assert cli.main(["run", *names, "--corpus", "emodb", "--out", str(tmp_path)]) == 0
+    found = results.read_results(tmp_path / "results.json")["notebooks"]
+    assert found["01_data"]["speakers"]["value"] == 10
+    assert found["01_data"]["mfcc_uar"]["value"] > 0.3
+    assert 0.05 < found["03_calibration"]["temperature"]["value"] < 20

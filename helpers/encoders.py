@@ -6,6 +6,7 @@ data2vec-audio and Whisper, as transformers names them.
 
 import hashlib
 import json
+import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -53,8 +54,7 @@ class Encoder:
 
     @property
     def layers(self) -> int:
-        return self.config.encoder_layers if self.family == "whisper" \
-            else self.config.num_hidden_layers
+        return self.config.num_hidden_layers  # Whisper's counts the encoder's
 
     @property
     def frame_s(self) -> float:
@@ -194,6 +194,14 @@ def quiet():
         logging.enable_progress_bar()
 
 
+def bar(progress: bool, title: str, total: int, unit: str, done: int = 0):
+    """A progress bar; none if not wanted, or where TQDM_DISABLE is set (the runner has its own)."""
+    from tqdm.auto import tqdm
+
+    off = not progress or bool(os.environ.get("TQDM_DISABLE"))
+    return tqdm(desc=title, total=total, initial=done, unit=unit, leave=False, disable=off)
+
+
 def embed(clips, encoder, layer="last", pooling="mean", normalise=None, length=None, batch_s=24.0,
           cache=None, progress=True, threads=4):
     """Embeddings of `clips` (paths, or 16 kHz waves): float32 `(n, H)`, `(n, 2H)` for "mean+std".
@@ -206,8 +214,6 @@ def embed(clips, encoder, layer="last", pooling="mean", normalise=None, length=N
     A file that cannot be read becomes a row of NaN, and one warning counts and names them all.
     Errors: CourseError when no file can be read.
     """
-    from tqdm.auto import tqdm
-
     if layer != "last" and layer != "all" and not 0 <= int(layer) <= encoder.layers:
         raise CourseError(f"layer {layer}: '{encoder.name}' has layers 0 to {encoder.layers}")
     if pooling not in ("mean", "mean+std", None):
@@ -233,8 +239,8 @@ def embed(clips, encoder, layer="last", pooling="mean", normalise=None, length=N
             return None, None, error
 
     clips, rows, skipped = list(clips), {}, []
-    bar = tqdm(total=len(clips), unit="clip", desc=f"embed {encoder.name}", disable=not progress)
-    with ThreadPoolExecutor(threads) as readers, bar:
+    title = f"embed {Path(encoder.name).name}"
+    with ThreadPoolExecutor(threads) as readers, bar(progress, title, len(clips), "clip") as shown:
         chunks = [range(i, min(i + WINDOW, len(clips))) for i in range(0, len(clips), WINDOW)]
         ahead = [readers.submit(fetch, clips[r]) for r in chunks[0]] if chunks else []
         for chunk, following in zip_longest(chunks, chunks[1:], fillvalue=()):
@@ -249,13 +255,13 @@ def embed(clips, encoder, layer="last", pooling="mean", normalise=None, length=N
                     skipped.append(found)
                 else:
                     rows[row] = found
-            bar.update(len(chunk) - len(waves))
+            shown.update(len(chunk) - len(waves))
             for batch in batches({r: len(w) for r, w in waves.items()}, batch_s, encoder.masked):
                 done = _forward([waves.pop(r) for r in batch], encoder, layer, pooling, normalise)
                 rows.update(zip(batch, done, strict=True))
                 if store:
                     store.put({names[r]: rows[r] for r in batch})
-                bar.update(len(batch))
+                shown.update(len(batch))
     if store:
         store.close()
     if skipped:
@@ -269,10 +275,9 @@ def embed(clips, encoder, layer="last", pooling="mean", normalise=None, length=N
 
 
 def batches(lengths: dict, batch_s: float, mixed: bool) -> list:
-    """Group keys of `lengths` (samples) by length: each batch holds at most `batch_s` seconds.
+    """Group keys of `lengths` (samples), longest first: at most `batch_s` seconds in a batch.
 
-    `mixed=False` puts only equal lengths together. The longest batch comes first, so that a
-    machine with too little memory says so at once.
+    `mixed=False` puts only equal lengths together.
     """
     order = sorted(lengths, key=lengths.get, reverse=True)
     groups = [order] if mixed else [list(g) for _, g in groupby(order, key=lengths.get)]

@@ -1,4 +1,4 @@
-"""Fine-tuning of source 1 (lesson 02): settings by profile, batches of clips, the Trainer's loop."""
+"""Fine-tuning of source 1 (lesson 02): settings by profile, clips, the Trainer's loop."""
 
 import json
 import shutil
@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from sklearn.metrics import precision_recall_fscore_support
-from tqdm.auto import tqdm
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from helpers import audio
-from helpers.encoders import quiet
+from helpers.encoders import bar, quiet
 
 
 @dataclass(frozen=True)
@@ -103,8 +102,7 @@ class _Watch(TrainerCallback):
         self.seconds, self.began, self.progress = {}, 0.0, progress
 
     def on_train_begin(self, args, state, control, **_):
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="fine-tune",
-                        unit="step", disable=not self.progress, leave=False)
+        self.bar = bar(self.progress, "fine-tune", state.max_steps, "step", state.global_step)
 
     def on_step_end(self, args, state, control, **_):
         self.bar.update()

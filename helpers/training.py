@@ -14,7 +14,6 @@ from sklearn.metrics import recall_score
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tqdm.auto import tqdm
 
 from helpers import artefact as kept
 from helpers import audio, emotions, encoders, networks, splits
@@ -67,8 +66,8 @@ def artefact(frame, encoder="embedded", seed=0, profile="quick", folder="runs/co
                           f"{nearest(profile, PROFILES)}")
     settings = PROFILES[profile]
     if isinstance(encoder, str):
-        encoder = encoders.load(encoder, "bfloat16" if settings.bf16 and fast_bf16() else "float32")
-    how = {"corpus": "+".join(sorted(frame["corpus"].unique())), "encoder": encoder.name,
+        encoder = encoders.load(encoder, dtype_for(settings))
+    how = {"corpus": corpus_of(frame), "encoder": encoder.name,
            "encoder_key": encoder.key, "dtype": encoder.dtype, "seed": seed, "profile": profile,
            "split": split, "settings": asdict(settings), "segment_s": kept.SEGMENT_S,
            "hop_s": kept.HOP_S, "clips": key(*frame["utterance"], *frame["emotion"])}
@@ -87,27 +86,69 @@ def artefact(frame, encoder="embedded", seed=0, profile="quick", folder="runs/co
                           "--out") from None
 
 
-def _make(frame, encoder, seed, settings, place, how, progress) -> kept.Artefact:
-    length = settings.samples if settings.fixed or not encoder.masked else None
-    frozen = encoders.embed(frame["path"], encoder, length=length, progress=progress,
-                            cache=place.parents[1] / "cache")
-    usable = np.isfinite(frozen).all(1)
-    frame, frozen = frame[usable].reset_index(drop=True), frozen[usable]
-    known, _ = emotions.partition(how["corpus"], set(frame["emotion"]))
+def features(paths, encoder, settings, folder, progress=True) -> np.ndarray:
+    """Frozen features `(n, layers + 1, H)`, mean over frames, as `artefact` caches them."""
+    return encoders.embed(paths, encoder, layer="all", length=_length(encoder, settings),
+                          cache=Path(folder) / "cache", progress=progress)
+
+
+def frozen(art, frame, encoder="embedded", folder="runs/course", progress=True) -> np.ndarray:
+    """Embeddings `(n, H)` of the clips of `art` by its encoder *before* fine-tuning, cached.
+
+    `frame`, `encoder`, `folder`: as given to `artefact`. Pseudo-unknowns need them: no label has
+    gone into these.
+    """
+    settings = PROFILES[art.how["profile"]]
+    if isinstance(encoder, str):
+        encoder = encoders.load(encoder, art.how["dtype"])
+    paths = frame.set_index("utterance").loc[art.utterances, "path"]
+    return features(paths, encoder, settings, folder, progress)[:, -1]
+
+
+def dtype_for(settings) -> str:
+    """"bfloat16" where the settings ask for it and the machine is faster with it."""
+    return "bfloat16" if settings.bf16 and fast_bf16() else "float32"
+
+
+def _length(encoder, settings):
+    return settings.samples if settings.fixed or not encoder.masked else None
+
+
+def plan(frame, settings, seed, split="rotation"):
+    """Turns that `settings` run, labels `(n,)` (-1: an unknown emotion) and known emotions.
+
+    Errors: CourseError when a training part lacks a known emotion.
+    """
+    known, _ = emotions.partition(corpus_of(frame), set(frame["emotion"]))
     labels = np.array([known.index(e) if e in known else -1 for e in frame["emotion"]])
-    by_chance = how["split"] == "random"
+    by_chance = split == "random"
     turns = (splits.random_split if by_chance else splits.rotation)(frame, seed=seed)
     turns = turns[:settings.random_turns if by_chance else settings.turns]
     splits.require(frame, turns, known)
+    return turns, labels, known
+
+
+def corpus_of(frame) -> str:
+    """"a", or "a+b" for corpora joined in one table."""
+    return "+".join(sorted(frame["corpus"].unique()))
+
+
+def _make(frame, encoder, seed, settings, place, how, progress) -> kept.Artefact:
+    before = features(frame["path"], encoder, settings, place.parents[1], progress)[:, -1]
+    usable = np.isfinite(before).all(1)
+    frame, before = frame[usable].reset_index(drop=True), before[usable]
+    turns, labels, known = plan(frame, settings, seed, how["split"])
     if progress:
         print(f"{how['split']}: {len(turns)} turn(s), {len(frame)} clips, known {', '.join(known)}")
     split = np.full((len(turns), len(frame)), "train", dtype="<U5")
     fold, outputs = np.full(len(frame), -1), []
-    for turn in tqdm(turns, desc="turns", disable=not progress):
+    for turn in turns:
         done = place / f"turn-{turn.index}" / "outputs.npz"
         if not done.is_file():
-            _run_turn(frame, labels, known, frozen, encoder, turn, seed, settings, length,
-                      done.parent, progress)
+            if progress:
+                print(f"turn {turn.index + 1} of {len(turns)}", flush=True)
+            _run_turn(frame, labels, known, before, encoder, turn, seed, settings, done.parent,
+                      progress)
         outputs.append(kept.load_arrays(done))
         fold[turn.test] = turn.index
         for part, rows in turn.parts().items():
@@ -128,18 +169,17 @@ def _make(frame, encoder, seed, settings, place, how, progress) -> kept.Artefact
     return art
 
 
-def _run_turn(frame, labels, known, frozen, encoder, turn, seed, settings, length, place,
-              progress):
+def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place, progress):
     """Fine-tune one turn and leave `model.safetensors`, `config.json` and `outputs.npz`."""
     from safetensors.torch import save
     from transformers import set_seed
 
-    seed = seed * 1000 + turn.index
+    seed, length = seed * 1000 + turn.index, _length(encoder, settings)
     set_seed(seed)
     train, stop = (part[labels[part] >= 0] for part in (turn.train, turn.stop))
     model, paths = networks.build(encoder, known), frame["path"].to_numpy()
     if settings.probe_head and len(known) > 2:
-        head = probe(frozen[:, None], labels, frame["speaker"].to_numpy(), train, train[:1])
+        head = probe(before[:, None], labels, frame["speaker"].to_numpy(), train, train[:1])
         networks.start_head(model, head["weight"], head["bias"])
     if settings.freeze_front and hasattr(model, "freeze_feature_encoder"):
         model.freeze_feature_encoder()

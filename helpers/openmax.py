@@ -12,7 +12,7 @@ import warnings
 from math import ceil
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
 from helpers.errors import CourseError
 from helpers.estimators import Estimator
@@ -22,20 +22,26 @@ MAX_SHAPE = 1e3  # a Weibull this steep is a step at its scale
 
 
 def fit_weibull(tail) -> tuple[float, float]:
-    """Shape k and scale λ of a Weibull at location 0, by SciPy's maximum likelihood."""
-    from scipy.stats import weibull_min
+    """Shape k and scale λ of a Weibull at location 0, by maximum likelihood.
 
+    What SciPy's ``weibull_min.fit(tail, floc=0)`` searches for in two dimensions is the root of one
+    rising function of k, a hundred times faster; the tests compare both.
+    """
     tail = np.asarray(tail, float)
     if len(tail) < 3 or tail.min() <= 0:
         raise CourseError("tail: a Weibull fit needs three positive distances or more")
-    unit = tail.mean()  # dividing first keeps SciPy's search well scaled, and changes nothing else
+    unit = tail.mean()  # a scale near 1 keeps the powers small
     if np.ptp(tail) <= 1e-6 * unit:
         warnings.warn("the distances of a tail are all equal: its Weibull is a step", stacklevel=2)
         return MAX_SHAPE, float(tail.max())
-    # The shape's moment estimate as the start: from SciPy's own, steep tails do not converge.
-    start = 1.2 * unit / tail.std()
-    shape, _, scale = weibull_min.fit(tail / unit, start, floc=0, scale=1)
-    return min(float(shape), MAX_SHAPE), float(scale * unit)
+    logs = np.log(tail / unit)
+
+    def slope(k):
+        return special.softmax(k * logs) @ logs - 1 / k - logs.mean()
+
+    shape = optimize.brentq(slope, 1e-3, MAX_SHAPE) if slope(MAX_SHAPE) > 0 else MAX_SHAPE
+    scale = np.exp((special.logsumexp(shape * logs) - np.log(len(logs))) / shape)
+    return float(shape), float(scale * unit)
 
 
 def fit_tails(distances, labels, classes: int, size, shift: bool = False) -> np.ndarray:

@@ -175,6 +175,12 @@ def _two_sides(scores, unknown) -> tuple[np.ndarray, np.ndarray]:
     return scores, unknown
 
 
+def within_turns(metric, turns, *arrays) -> float:
+    """Mean over turns of ``metric`` on that turn's rows of ``arrays``: one model made its scores."""
+    turns, arrays = np.asarray(turns), [np.asarray(array) for array in arrays]
+    return float(np.mean([metric(*(a[turns == t] for a in arrays)) for t in np.unique(turns)]))
+
+
 def auroc(scores, unknown) -> float:
     """Chance that an unknown clip scores above a known one; ties count half."""
     from scipy.stats import rankdata

@@ -1,0 +1,137 @@
+"""Pseudo-unknowns: who is left out of what, and thresholds that carry over."""
+
+import numpy as np
+import pytest
+
+from helpers import artefact, metrics, pseudo, rivals
+from helpers.errors import CourseError
+
+rng = np.random.default_rng(0)
+SPEAKERS = np.repeat([f"s{i}" for i in range(9)], 30)
+LABELS = np.tile(np.repeat([0, 1, 2, 3, -1], 6), 9)
+CENTRES = 4 * np.eye(5, 8)
+EMBEDDINGS = CENTRES[LABELS] + rng.normal(size=(len(LABELS), 8))
+FIT, TUNE, TEST = (np.flatnonzero(np.isin(SPEAKERS, [f"s{i}" for i in who]))
+                   for who in (range(5), (5, 6), (7, 8)))  # fmt: skip
+
+
+def cases(**given):
+    known = {"fit": FIT[LABELS[FIT] >= 0], "held": TUNE[LABELS[TUNE] >= 0], "score": TUNE}
+    return pseudo.trials(EMBEDDINGS, LABELS, SPEAKERS, **(known | given))
+
+
+def test_an_emotion_left_out_is_in_no_fitting_part():
+    found = cases()
+    assert list(found) == [0, 1, 2, 3]
+    for out, case in found.items():
+        for rows in (case.fit, case.held):
+            assert out not in LABELS[rows] and (LABELS[rows] >= 0).all()
+        # The truly unknown are not scored; the one left out is, as -1, with the others renumbered.
+        assert (LABELS[case.score] >= 0).all()
+        assert ((case.labels[case.score] < 0) == (LABELS[case.score] == out)).all()
+        assert set(case.labels[case.fit]) == {0, 1, 2}
+        assert case.logits.shape == (len(LABELS), 3)
+        assert (case.logits[case.held].argmax(axis=1) == case.labels[case.held]).mean() > 0.9
+
+
+def test_true_unknowns_have_no_say():
+    found, moved = cases(), EMBEDDINGS.copy()
+    moved[LABELS < 0] += 100
+    again = pseudo.trials(moved, LABELS, SPEAKERS, FIT[LABELS[FIT] >= 0], found[0].held, TUNE)
+    detector = rivals.Mahalanobis()
+    assert pseudo.tune({0: detector}, found.values()) == pseudo.tune({0: detector}, again.values())
+
+
+def test_three_emotions_are_too_few():
+    few = np.where(LABELS == 3, -1, LABELS)
+    with pytest.raises(CourseError, match="needs four"):
+        pseudo.trials(EMBEDDINGS, few, SPEAKERS, FIT, TUNE, TUNE)
+    with pytest.raises(CourseError, match="three emotions"):
+        pseudo.head(EMBEDDINGS, LABELS, np.flatnonzero((LABELS == 0) | (LABELS == 1)))
+
+
+def test_no_speaker_is_served_by_its_own_clips():
+    served = []
+
+    def spy(case, rows):
+        served.append((set(SPEAKERS[case.held]), set(SPEAKERS[rows])))
+        return np.arange(len(LABELS))[rows].astype(float)
+
+    case = cases()[0]
+    assert (pseudo.crossed(spy, case, case.score) == case.score).all()  # each score in its place
+    assert len(served) == 2 and not any(held & mine for held, mine in served)
+    alone = case.score[SPEAKERS[case.score] == "s5"]
+    lone = pseudo.replace(case, held=case.held[SPEAKERS[case.held] == "s5"])
+    assert len(pseudo.crossed(spy, lone, alone)) == len(alone)  # nobody else: in sample
+
+
+def test_rate_and_f1_by_hand():
+    case = cases()[0]
+    unknown = case.labels[case.score] < 0
+
+    values = np.where(case.labels < 0, 5.0, np.linspace(0, 1, len(LABELS)))
+    found = pseudo.tune({0: lambda case, rows: values[rows]}, [case], prevalence=0.5)[0]
+    false = 1 / (~unknown).sum()  # 1 % of so few clips is the top one
+    assert found.auroc == 1 and found.rate == pytest.approx(0.01)
+    assert found.f1 == pytest.approx(2 * 0.5 / (0.5 + 0.5 * false + 0.5))
+
+
+def test_a_threshold_flags_the_share_of_known_clips_that_was_asked_for():
+    case = cases()[0]
+    values = rng.permutation(len(LABELS)).astype(float)
+    limit = pseudo.threshold(lambda case, rows: values[rows], case, 0.25)
+    assert np.mean(values[case.held] >= limit) == pytest.approx(0.25, abs=1 / len(case.held))
+
+
+def tiny_artefact():
+    known = LABELS >= 0
+    split = np.full((2, len(LABELS)), "train", dtype="<U5")
+    fold = np.full(len(LABELS), -1)
+    pairs = (("s5", "s6"), ("s7", "s8"))
+    for turn, (tune, test) in enumerate((pairs, pairs[::-1])):
+        split[turn, np.isin(SPEAKERS, tune)], split[turn, np.isin(SPEAKERS, test)] = "tune", "test"
+        fold[np.isin(SPEAKERS, test)] = turn
+    heads = [pseudo.head(EMBEDDINGS, LABELS, np.flatnonzero(known & (s == "train"))) for s in split]
+    weight, bias = (np.stack(part) for part in zip(*heads, strict=True))
+    names = np.array(["angry", "happy", "neutral", "sad", "fearful"])
+    return artefact.Artefact(
+        classes=names[:4], utterances=np.arange(len(LABELS)).astype(str), emotions=names[LABELS],
+        labels=LABELS, speakers=SPEAKERS, genders=SPEAKERS, fold=fold, split=split,
+        logits=np.stack([EMBEDDINGS @ w.T + b for w, b in heads]),
+        embeddings=np.stack([EMBEDDINGS] * 2), head_weight=weight, head_bias=bias,
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:class")
+def test_the_contest_gives_every_rival_its_own_settings_and_threshold():
+    art = tiny_artefact()
+    outcomes = rivals.contest(art, EMBEDDINGS)
+    _, rows, turn = art.pooled("logits", "test", known=None)
+    unknown = art.labels[rows] < 0
+    for name, outcome in outcomes.items():
+        assert outcome.scores.shape == outcome.flagged.shape == rows.shape
+        assert all(detector in rivals.GRIDS[name] for detector in outcome.detectors)
+        limits = outcome.thresholds[turn]
+        assert (outcome.flagged == (outcome.scores >= limits)).all()
+    ranked = metrics.within_turns(metrics.auroc, turn, outcomes["mahalanobis"].scores, unknown)
+    assert ranked > 0.95
+    alone = rivals.contest(art, EMBEDDINGS, names=("recommended",))["recommended"]
+    assert (alone.scores == outcomes["recommended"].scores).all()  # rivals do not disturb it
+
+
+@pytest.mark.filterwarnings("ignore:class")
+@pytest.mark.parametrize("name", ["source", "bendale", "recommended"])
+def test_probabilities_hold_what_the_scores_rank(name):
+    case = rivals.case(tiny_artefact(), 0)
+    detector = rivals.GRIDS[name][0]
+    probs = detector.proba(case, case.score)
+    assert probs.shape == (len(case.score), 5) and np.allclose(probs.sum(axis=1), 1)
+    order = np.argsort(detector(case, case.score))
+    assert (np.diff(probs[order, -1]) >= -1e-9).all()
+    assert rivals.settings(detector) != "none"
+
+
+def test_ranking_metrics_are_taken_within_turns():
+    scores, unknown = np.array([1, 2, 11, 12.0]), np.array([False, True, False, True])
+    assert metrics.within_turns(metrics.auroc, [0, 0, 1, 1], scores, unknown) == 1
+    assert metrics.auroc(scores, unknown) == 0.75

@@ -61,7 +61,7 @@ def _shown_by(model_id: str, states: dict) -> list:
 
 
 def _without_widgets(nb) -> None:
-    states = nb.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    states = nb.metadata.pop("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
     for cell in nb.cells:
         kept = []
         for output in cell.get("outputs", []):

@@ -72,7 +72,8 @@ def comparison(measured: dict[str, dict]) -> str:
     titles = "".join(f"<li>{_esc(title)}</li>" for title in claims["sources"].values())
     if not rows:
         return "<p>No figure that a source also claims was measured in this run.</p>"
-    return _table([*header, "what differs"], rows) + f'<ol class="sources">{titles}</ol>'
+    table = f'<div class="claims">{_table([*header, "what differs"], rows)}</div>'
+    return table + f'<ol class="sources">{titles}</ol>'
 
 
 def _everything(measured: dict[str, dict]) -> str:
@@ -121,10 +122,11 @@ def _lesson_pages(run: Path, folder: Path, sweep: str) -> str:
         picture = f'<img src="{base}figures/{names[-1]}" alt="" loading="lazy">' if names else ""
         took = f"{about['seconds'][stem]:.0f} s"
         link = f'<a href="{base}{stem}.html">{picture}<strong>{_esc(titles[stem])}</strong></a>'
-        items.append(f'<li>{link} <span class="note">{took}</span></li>')
+        items.append((stem, f'<li>{link} <span class="note">{took}</span></li>'))
     for stem, why in about["failed"].items():
-        items.append(f'<li class="failed"><strong>{_esc(stem)}</strong> failed: {_esc(why)}</li>')
-    return f'<ul class="lessons">{"".join(items)}</ul>'
+        line = f'<li class="failed"><strong>{_esc(stem)}</strong> failed: {_esc(why)}</li>'
+        items.append((stem, line))
+    return f'<ul class="lessons">{"".join(line for _, line in sorted(items))}</ul>'
 
 
 def build(out: Path) -> Path:

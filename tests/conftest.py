@@ -1,5 +1,9 @@
 """Fixtures for the tests of how the course runs: tiny lessons, a tiny corpus, no network."""
 
+import shutil
+import subprocess
+import sys
+
 import nbformat
 import numpy as np
 import pytest
@@ -33,6 +37,33 @@ def write_lesson(path, *cells, parameters=PARAMETERS, tags=("parameters",)):
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nb, path)
     return path
+
+
+def nbgrader_scores(folder, lesson):
+    """Release ``lesson``, hand in its solutions and its stubs, autograde: points of each."""
+    source = folder / "source" / "a" / lesson.name
+    source.parent.mkdir(parents=True)
+    shutil.copy(lesson, source)
+    config = 'c = get_config()\nc.CourseDirectory.course_id = "c"\nc.Execute.timeout = 900\n'
+    (folder / "nbgrader_config.py").write_text(config)
+
+    def nbgrader(*words):
+        command = [sys.executable, "-m", "nbgrader", *words]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+
+    nbgrader("generate_assignment", "a")
+    released = folder / "release" / "a" / lesson.name
+    assert "BEGIN SOLUTION" not in released.read_text()
+    for student, given in (("solved", source), ("empty", released)):
+        (folder / "submitted" / student / "a").mkdir(parents=True)
+        shutil.copy(given, folder / "submitted" / student / "a" / lesson.name)
+    nbgrader("autograde", "a")
+    from nbgrader.api import Gradebook
+
+    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}") as book:
+        scores = {s: book.find_submission("a", s).score for s in ("solved", "empty")}
+        return scores | {"most": book.find_assignment("a").max_score}
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import re
 
 import nbformat
 import pytest
+from conftest import nbgrader_scores
 
 from helpers import cli, results, students
 from helpers.settings import NOTEBOOKS, ROOT, check_parameters, lessons
@@ -138,6 +139,21 @@ def test_exercises_prove_both_ways(name, course, monkeypatch):
     }  # fmt: skip
     assert {check for _, check in pairs} <= failed
     assert failed <= {i for pair in pairs for i in pair}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("03_calibration" not in LESSONS, reason="no lesson 03 yet")
+def test_nbgrader_grades_lesson_03(course, tmp_path, monkeypatch):
+    """Full marks with solutions, zero without."""
+    nb = read("03_calibration")
+    parameters = next(c for c in nb.cells if "parameters" in c.metadata.get("tags", []))
+    parameters.source += f"\nout = {str(course)!r}"
+    nbformat.write(nb, tmp_path / "03_calibration.ipynb")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    scores = nbgrader_scores(tmp_path / "class", tmp_path / "03_calibration.ipynb")
+    assert scores["solved"] == scores["most"] == len(students.exercises(nb))
+    assert scores["empty"] == 0
 
 
 @pytest.mark.slow

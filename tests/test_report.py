@@ -50,7 +50,7 @@ def test_nothing_is_fetched(out):
     for page in (out / "report").rglob("*.html"):
         text = page.read_text()
         assert not re.search(r"""(src|href)=["'](https?:)?//""", text), page
-        assert not re.search(r"<script[^>]+src|require\.js|mathjax", text, re.I), page
+        assert "<script" not in text and "require.js" not in text, page
     assert "url(" not in (out / "report" / "style.css").read_text()
 
 

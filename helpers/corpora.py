@@ -35,7 +35,7 @@ _PAGE = "download it there, then unpack it"
 
 CORPORA = {
     "embedded": Corpus(
-        "Embedded corpus: synthetic speech, 24 voices", "see data/corpus/LICENSE", "data/corpus",
+        "Embedded corpus: synthetic speech, 24 voices", "CC0 1.0", "data/corpus",
         "it is part of the repository: restore it with git checkout data/corpus",
         readers.embedded, open_audio=True,
     ),

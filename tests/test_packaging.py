@@ -61,12 +61,12 @@ def test_version_is_said_once():
 
 
 def test_only_one_place_knows_where_shared_corpora_lie_and_none_a_machine():
-    # written apart, so that this file does not find itself
-    machine = re.compile("|".join(["/wo" + "rk/", "/ro" + "ot/", "/tm" + "p/w", "/opt/py" + "pi"]))
-    index = re.compile("py" + r"pi\.org|pythonhosted|download\.pyt" + "orch")
-    shared = re.compile("shared" + "/corpora")
+    machine = re.compile("/work/|/root/|/tmp/w|/opt/pypi")
+    index = re.compile(r"pypi\.org|pythonhosted|download\.pytorch")
+    shared = re.compile("shared/corpora")
     for path in tracked():
-        if path.suffix in {".opus", ".safetensors", ".png", ".npz"} or not path.is_file():
+        binary = path.suffix in {".opus", ".safetensors", ".png", ".npz"}
+        if binary or not path.is_file() or path == Path(__file__).resolve():
             continue
         text = path.read_text(encoding="utf-8", errors="ignore")
         name = path.relative_to(ROOT).as_posix()

@@ -40,21 +40,11 @@ class Encoder:
     extractor: object = field(repr=False)
     dtype: str = "float32"
 
-    @property
-    def config(self):
-        return self.model.config
-
-    @property
-    def family(self) -> str:
-        return self.config.model_type
-
-    @property
-    def hidden_size(self) -> int:
-        return self.config.hidden_size
-
-    @property
-    def layers(self) -> int:
-        return self.config.num_hidden_layers  # Whisper's counts the encoder's
+    def __post_init__(self):
+        self.config = self.model.config
+        self.family: str = self.config.model_type
+        self.hidden_size: int = self.config.hidden_size
+        self.layers: int = self.config.num_hidden_layers  # for Whisper transformers gives encoder's
 
     @property
     def frame_s(self) -> float:
@@ -223,8 +213,7 @@ def embed(clips, encoder, layer="last", pooling="mean", normalise=None, length=N
 
     def fetch(clip):  # in a thread: soundfile and hashlib release the interpreter's lock
         try:
-            wave = clip if isinstance(clip, np.ndarray) else None
-            name = None
+            name, wave = None, clip if isinstance(clip, np.ndarray) else None
             if store:
                 raw = Path(clip).read_bytes() if wave is None else wave.tobytes()
                 name = key(raw, *settings)
@@ -294,10 +283,8 @@ def batches(lengths: dict, batch_s: float, mixed: bool) -> list:
 def _forward(waves, encoder, layer, pooling, normalise) -> list:
     device = next(encoder.model.parameters()).device
     batch = {k: v.to(device) for k, v in encoder.batch(waves, normalise).items()}
-    training, _ = encoder.model.training, encoder.model.eval()
     with torch.autocast(device.type, torch.bfloat16, enabled=encoder.dtype == "bfloat16"):
         states, mask = encoder.frames(batch, every=layer != "last")
-    encoder.model.train(training)
     states = [s.float() for s in states]
     states = torch.stack(states, 1) if layer == "all" else states[-1 if layer == "last" else layer]
     if pooling is None:

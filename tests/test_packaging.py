@@ -61,7 +61,7 @@ def test_version_is_said_once():
 
 
 def test_only_one_place_knows_where_shared_corpora_lie_and_none_a_machine():
-    machine = re.compile("/work/|/root/|/tmp/w|/opt/pypi")
+    machine = re.compile(r"(?<![\w.:/~-])/(?:home|mnt|opt|root|srv|tmp|Users|work)/\w")
     index = re.compile(r"pypi\.org|pythonhosted|download\.pytorch")
     shared = re.compile("shared/corpora")
     for path in tracked():

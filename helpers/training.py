@@ -148,7 +148,7 @@ def _make(frame, encoder, seed, settings, place, how, progress) -> kept.Artefact
             if progress:
                 print(f"turn {turn.index + 1} of {len(turns)}", flush=True)
             _run_turn(frame, labels, known, before, encoder, turn, seed, settings, done.parent,
-                      progress)
+                      how["split"] == "rotation", progress)
         outputs.append(kept.load_arrays(done))
         fold[turn.test] = turn.index
         for part, rows in turn.parts().items():
@@ -169,8 +169,12 @@ def _make(frame, encoder, seed, settings, place, how, progress) -> kept.Artefact
     return art
 
 
-def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place, progress):
-    """Fine-tune one turn and leave `model.safetensors`, `config.json` and `outputs.npz`."""
+def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place, whole,
+              progress):
+    """Fine-tune one turn and leave `model.safetensors`, `config.json` and `outputs.npz`.
+
+    `whole`: score all clips, not only those that the turn tunes and tests on.
+    """
     from safetensors.torch import save
     from transformers import set_seed
 
@@ -194,10 +198,12 @@ def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place
     history = fit(model, clips(train, not settings.fixed), clips(stop, False), collate, settings,
                   place / "checkpoints", seed, progress)
     tuned = replace(encoder, model=model.base_model)
-    embeddings = encoders.embed(paths, tuned, length=length, progress=progress)
+    scored = np.concatenate([turn.tune, turn.test])
+    rows = np.arange(len(frame)) if whole else scored
+    embeddings = np.full((len(frame), encoder.hidden_size), np.nan, np.float32)
+    embeddings[rows] = encoders.embed(paths[rows], tuned, length=length, progress=progress)
     weight, bias = networks.effective_head(model)
     owner, cut = [], []
-    scored = np.concatenate([turn.tune, turn.test])
     for rows in np.array_split(scored, len(scored) // encoders.WINDOW + 1):
         pieces = [audio.segments(read(p), kept.SEGMENT_S, kept.HOP_S) for p in paths[rows]]
         owner.append(np.repeat(rows, [len(p) for p in pieces]))

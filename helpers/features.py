@@ -12,7 +12,7 @@ from helpers.errors import CourseError
 
 FRAME, HOP, COEFFICIENTS = 400, 160, 13  # samples: windows of 25 ms every 10 ms
 F0_LOW, F0_HIGH = 60.0, 500.0  # Hz: a low man's voice to a woman's shout
-VERSION = "mfcc-2"  # a part of the cache's key: change it with the settings above
+VERSION = "mfcc-3"  # a part of the cache's key: change it with the settings above
 
 
 def mfcc(wave: np.ndarray) -> np.ndarray:
@@ -23,10 +23,13 @@ def mfcc(wave: np.ndarray) -> np.ndarray:
     """
     import librosa
 
-    static = librosa.feature.mfcc(
-        y=wave, sr=audio.SAMPLE_RATE, n_mfcc=COEFFICIENTS, n_fft=512, win_length=FRAME,
-        hop_length=HOP, n_mels=40,
-    )  # fmt: skip
+    bands = librosa.feature.melspectrogram(
+        y=wave, sr=audio.SAMPLE_RATE, n_fft=512, win_length=FRAME, hop_length=HOP, n_mels=40
+    )
+    # 80 dB below the loudest is silence. librosa's own floor is absolute and would make the
+    # features of soft recordings depend on their level in more than c0.
+    decibel = librosa.power_to_db(bands, amin=1e-20, top_db=80)
+    static = librosa.feature.mfcc(S=decibel, n_mfcc=COEFFICIENTS)
     static = np.pad(static, ((0, 0), (0, max(0, 9 - static.shape[1]))), mode="edge")
     both = [librosa.feature.delta(static, order=order) for order in (1, 2)]
     return np.concatenate([static, *both]).astype(np.float32)

@@ -24,6 +24,13 @@ def test_shapes():
     assert features.mfcc(voice(seconds=0.05)).shape == (39, 9)
 
 
+def test_level_moves_nothing_but_c0():
+    wave = np.concatenate([voice(), np.zeros(4000, dtype=np.float32)])
+    moved = features.mfcc(wave / 1000) - features.mfcc(wave)
+    np.testing.assert_allclose(moved[0], -60 * np.sqrt(40), atol=0.01)
+    np.testing.assert_allclose(moved[1:], 0, atol=0.01)
+
+
 def test_f0_of_a_buzz():
     times, track = features.f0(voice(150))
     assert len(times) == len(track)

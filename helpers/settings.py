@@ -105,9 +105,11 @@ def encoder_folder(name: str) -> Path | None:
         return folder
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not Path(name).exists():
         return None
-    options = [p.parent.name for p in sorted(shipped.glob("*/config.json"))]
+    if name == "embedded":
+        raise CourseError(f"{folder}: no encoder here; restore it with git checkout data/encoders")
+    options = {"embedded", *(p.parent.name for p in shipped.glob("*/config.json"))}
     raise UsageError(
-        f"unknown encoder '{name}'{nearest(name, options)}; {', '.join(options)}, a folder with "
+        f"unknown encoder '{name}'{nearest(name, options)}; {', '.join(sorted(options))}, a folder with "
         "config.json, or a hub id such as facebook/wav2vec2-base"
     )
 

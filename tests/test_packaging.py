@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -45,8 +46,6 @@ def test_what_is_imported_is_declared():
     declared = {pin.partition("==")[0] for pin in DIRECT} | {"helpers", "tools", "conftest"}
     known = {"sklearn": "scikit-learn", "huggingface_hub": "huggingface-hub"}
     brought = {"pygments", "traitlets", "zmq", "IPython"}  # pinned with ipykernel and nbconvert
-    import sys
-
     for path in [*ROOT.glob("helpers/*.py"), *ROOT.glob("tools/*.py")]:
         for name in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.M):
             own = (path.parent / f"{name}.py").exists()
@@ -76,5 +75,7 @@ def test_only_one_place_knows_where_shared_corpora_lie_and_none_a_machine():
 
 
 def test_code_is_clean():
-    done = subprocess.run(["ruff", "check", "."], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout[-3000:]

@@ -109,8 +109,8 @@ def encoder_folder(name: str) -> Path | None:
         raise CourseError(f"{folder}: no encoder here; restore it with git checkout data/encoders")
     options = {"embedded", *(p.parent.name for p in shipped.glob("*/config.json"))}
     raise UsageError(
-        f"unknown encoder '{name}'{nearest(name, options)}; {', '.join(sorted(options))}, a folder with "
-        "config.json, or a hub id such as facebook/wav2vec2-base"
+        f"unknown encoder '{name}'{nearest(name, options)}; {', '.join(sorted(options))}, a folder "
+        "with config.json, or a hub id such as facebook/wav2vec2-base"
     )
 
 

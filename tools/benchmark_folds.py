@@ -22,6 +22,7 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 from sklearn.model_selection import GroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from helpers import corpora, encoders, results
 from helpers.errors import CourseError
@@ -77,9 +78,10 @@ def choose(features: dict, y, speakers) -> tuple[str, float]:
 def one_fold(fold, features, y, speakers, folds):
     """Predictions of one test fold, and what was chosen for it without looking at it."""
     train, test = folds != fold, folds == fold
-    layer, cost = choose({k: v[train] for k, v in features.items()}, y[train], speakers[train])
-    model = probe(cost).fit(features[layer][train], y[train])
-    return np.flatnonzero(test), model.predict(features[layer][test]), layer, cost
+    with threadpool_limits(1):  # folds run side by side: more threads would only wait on each other
+        layer, cost = choose({k: v[train] for k, v in features.items()}, y[train], speakers[train])
+        model = probe(cost).fit(features[layer][train], y[train])
+        return np.flatnonzero(test), model.predict(features[layer][test]), layer, cost
 
 
 def fold_mean(y, predicted, folds, weights=None) -> float:

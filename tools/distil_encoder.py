@@ -256,14 +256,17 @@ def train(run: Run, clips: Clips, minutes: float, checkpoint: Path) -> None:
                 run.save(checkpoint)
                 saved = now
     run.save(checkpoint)
-    print("held-out speakers: L1 {:.4f}, cosine {:.4f}, pooled {:.4f}".format(
-        *validate(run, clips)))
 
 
-def export(run: Run, out: Path) -> None:
+def export(run: Run, clips: Clips, out: Path) -> None:
     """The student alone, as `Wav2Vec2Model.from_pretrained` reads it, in half precision."""
+    l1, cosine, pooled = map(float, validate(run, clips))
     run.net["student"].eval().half().save_pretrained(out)
     Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(out)
+    facts = {"steps": run.step, "minutes": run.seconds / 60, "held_out_l1": l1,
+             "held_out_cosine": cosine, "held_out_pooled": pooled}
+    (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
+    print(facts)
 
 
 def main() -> None:
@@ -280,7 +283,7 @@ def main() -> None:
         run.resume(checkpoint)
         print(f"resumed at step {run.step}, {run.seconds / 60:.1f} min")
     train(run, clips, options.minutes, checkpoint)
-    export(run, options.out / "encoder")
+    export(run, clips, options.out / "encoder")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,63 @@
+"""Keep a finished sweep as reference: results into `data/reference`, tagged figures into `figures`.
+
+    ser-course run --corpus ravdess emodb --seed 0 1 2 --profile full --out runs/reference
+    python tools/collect_reference.py runs/reference
+
+A cell tagged `figure-NAME` gives `figures/<corpus>-NAME.png`, from the run of the first seed. Only
+plots of results are tagged: no picture of a clip leaves a restricted corpus.
+"""
+
+import argparse
+import base64
+from pathlib import Path
+
+import nbformat
+
+from helpers import results
+from helpers.errors import CourseError
+from helpers.runner import pool, runs
+from helpers.settings import ROOT
+
+
+def label(run: dict) -> str:
+    """`<corpus>` for the embedded encoder, `<corpus>-<encoder>` for others, without folders."""
+    encoder = Path(run["encoder"]).name
+    return run["corpus"] if encoder == "embedded" else f"{run['corpus']}-{encoder}"
+
+
+def figures(folder: Path, name: str, target: Path) -> list[Path]:
+    """Write the tagged figures of the executed lessons in `folder`."""
+    written = []
+    for path in sorted(folder.glob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            tags = [t for t in cell.metadata.get("tags", []) if t.startswith("figure-")]
+            images = [o["data"]["image/png"] for o in cell.get("outputs", [])
+                      if "image/png" in o.get("data", {})]
+            if tags and images:
+                target.mkdir(parents=True, exist_ok=True)
+                written.append(target / f"{name}-{tags[0].removeprefix('figure-')}.png")
+                written[-1].write_bytes(base64.b64decode(images[0]))
+    return written
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sweep", type=Path, help="folder of a sweep over seeds")
+    sweep = parser.parse_args().sweep
+    try:
+        folders, pooled = runs(sweep), pool(sweep)
+    except CourseError as error:
+        raise SystemExit(str(error)) from error
+    if "" in folders or not pooled:
+        raise SystemExit(f"{sweep}: no sweep here; run several seeds into it first")
+    for group, merged in pooled.items():
+        merged["run"]["encoder"] = Path(merged["run"]["encoder"]).name  # no folder of one machine
+        name = label(merged["run"])
+        results.write_json(ROOT / "data" / "reference" / f"{name}.json", merged)
+        first = next(path for run, path in folders.items() if run.rpartition("-")[0] == group)
+        print(name, merged["run"]["seeds"], *figures(first, name, ROOT / "figures"))
+
+
+if __name__ == "__main__":
+    main()

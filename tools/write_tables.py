@@ -1,0 +1,149 @@
+"""Fill the generated tables of README.md and the encoder's card from `data/reference/*.json`.
+
+    python tools/write_tables.py [--check]
+
+A table stands between `<!-- NAME -->` and `<!-- end -->`. `--check` writes nothing and fails when a
+table no longer says what the results say: a test runs it.
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from helpers import report, results  # noqa: E402
+from tools.benchmark_folds import PUBLISHED, SHARED_SPEAKERS  # noqa: E402
+
+REFERENCE = ROOT / "data" / "reference"
+PAGES = (ROOT / "README.md", ROOT / "data" / "encoders" / "embedded" / "README.md")
+TITLES = {"emodb": "EMO-DB", "ravdess": "RAVDESS", "savee": "SAVEE", "emovo": "EMOVO",
+          "tess": "TESS"}
+CORPORA = ("ravdess", "emodb")
+SHOWN = (  # lesson, key, what it is, in percent?
+    ("02_fine_tune", "dummy_uar", "UAR, ignoring the input", True),
+    ("01_data", "mfcc_uar", "UAR, MFCC statistics (all emotions)", True),
+    ("01_data", "mfcc_uar_random_split", "the same, random split", True),
+    ("02_fine_tune", "probe_uar", "UAR, linear probe", True),
+    ("02_fine_tune", "uar", "UAR, fine-tuned", True),
+    ("02_fine_tune", "accuracy_random_split", "accuracy, random split", True),
+    ("03_calibration", "temperature", "temperature T", False),
+    ("03_calibration", "nll_before", "NLL before", False),
+    ("03_calibration", "nll_after", "NLL after", False),
+    ("03_calibration", "brier_before", "Brier score before", False),
+    ("03_calibration", "brier_after", "Brier score after", False),
+    ("03_calibration", "ece_before", "ECE before", False),
+    ("03_calibration", "ece_floor_before", "its noise floor", False),
+    ("03_calibration", "ece_after", "ECE after", False),
+    ("03_calibration", "ece_floor", "its noise floor", False),
+    ("03_calibration", "ece_excess_reduction", "excess over the floor removed", True),
+    ("04_reliability_diagrams", "aurc", "AURC", False),
+    ("04_reliability_diagrams", "coverage_at_95", "kept at 95 % accuracy", True),
+    ("05_entropy_ood", "auroc_entropy", "AUROC, entropy", True),
+    ("06_openmax", "auroc_source", "AUROC, OpenMax as printed", True),
+    ("06_openmax", "auroc_recommended", "AUROC, recommended form", True),
+    ("06_openmax", "fpr95_recommended", "FPR95, recommended form", True),
+    ("06_openmax", "f1_reject_all", "F1 of unknown, rejecting everything", True),
+    ("06_openmax", "f1_unknown_source", "F1 of unknown, as printed", True),
+    ("06_openmax", "f1_unknown_bendale", "F1 of unknown, Bendale & Boulton", True),
+    ("06_openmax", "f1_unknown_recommended", "F1 of unknown, recommended form", True),
+    ("08_pad_labelling", "label_top1", "unknown emotion named, first guess", True),
+    ("08_pad_labelling", "label_chance", "chance", True),
+)
+
+
+def rows(header: list[str], body: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def folds() -> str:
+    """UA in % on the public folds, beside the published rows."""
+    scored = json.loads((REFERENCE / "folds.json").read_text(encoding="utf-8"))
+    header = ["encoder", "parameters", *(TITLES[c] + ("*" if c in SHARED_SPEAKERS else "")
+                                         for c in PUBLISHED)]
+    body = []
+    for row in scored:
+        cells = []
+        for corpus in PUBLISHED:
+            ua = row["corpora"].get(corpus, {}).get("ua")
+            cells.append("–" if ua is None else
+                         "{value:.1f} [{low:.1f}, {high:.1f}]".format(
+                             **{k: 100 * ua[k] for k in ("value", "low", "high")}))
+        again = f" (scoring {row['scoring']})" if row["scoring"] > 1 else ""
+        body.append([row["encoder"] + again, f"{row['parameters'] / 1e6:.1f} M", *cells])
+    for name, size, which in (("wav2vec2-base, published", "95 M", 0),
+                              ("best of ten encoders, published", "", 1)):
+        body.append([name, size, *(f"{PUBLISHED[c][which]:.1f}" for c in PUBLISHED)])
+    return rows(header, body)
+
+
+def _cell(entry: dict | None, percent: bool) -> str:
+    if entry is None:
+        return "–"
+    if entry["value"] is None:
+        return "not measured"
+    scale, digits = (100, 1) if percent else (1, 3)
+    text = f"{entry['value'] * scale:.{digits}f}"
+    if entry.get("low") is None:
+        return text
+    return f"{text} [{entry['low'] * scale:.{digits}f}, {entry['high'] * scale:.{digits}f}]"
+
+
+def reference() -> str:
+    """The main figures on real speech beside what source 1, 2 or 4 claims elsewhere."""
+    found = {c: results.read_results(REFERENCE / f"{c}.json")["notebooks"] for c in CORPORA}
+    claims = {(c["lesson"], c["key"]): c for c in report.sources()["claims"]}
+    body = []
+    for lesson, key, what, percent in SHOWN:
+        entries = [found[c].get(lesson, {}).get(key) for c in CORPORA]
+        if not any(entries):
+            continue
+        claim = claims.get((lesson, key))
+        source = "" if claim is None else \
+            f"{claim['value'] * 100:.1f}" if percent else f"{claim['value']:.3f}"
+        if claim is not None:
+            source += f" (source {claim['source']})"
+        body.append([what + (", %" if percent else ""), *(_cell(e, percent) for e in entries),
+                     source])
+    return rows(["", *(TITLES[c] for c in CORPORA), "claimed, on other data"], body)
+
+
+def training() -> str:
+    """How long the embedded encoder was trained, and how near it came on held-out speakers."""
+    facts = json.loads((PAGES[1].parent / "training.json").read_text(encoding="utf-8"))
+    return rows(["steps", "minutes on two cores", "held-out L1", "held-out cosine"],
+                [[f"{facts['steps']:,}", f"{facts['minutes']:.0f}",
+                  f"{facts['held_out_l1']:.3f}", f"{facts['held_out_cosine']:.3f}"]])
+
+
+TABLES = {"folds": folds, "reference": reference, "training": training}
+
+
+def filled(text: str) -> str:
+    """`text` with each generated table made anew."""
+    def table(match: re.Match) -> str:
+        return f"<!-- {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+    names = "|".join(TABLES)
+    return re.sub(rf"<!-- ({names}) -->\n.*?<!-- end -->", table, text, flags=re.S)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
+    check = parser.parse_args().check
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        new = filled(text)
+        if check and new != text:
+            sys.exit(f"{page.name}: tables are stale; run python tools/write_tables.py")
+        if new != text:
+            page.write_text(new, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

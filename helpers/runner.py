@@ -103,6 +103,7 @@ def _environment(setting: Setting, records: Path):
         [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
     pinned |= {"SER_RESULTS": str(records), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    pinned["TQDM_DISABLE"] = "1"  # bars are for terminals; pages would keep every step of them
     if encoder_folder(setting.encoder):
         pinned["HF_HUB_OFFLINE"] = "1"
     before = dict(os.environ)

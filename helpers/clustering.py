@@ -111,17 +111,32 @@ def _units(embeddings):
         yield from unit(embeddings[start : start + step].astype(np.float64))
 
 
-def choose_similarity(embeddings, seed: int = 0, candidates: int = 20, orders: int = 3):
-    """δ without labels: the candidate whose clusters have the highest mean silhouette (cosine).
+def supported_silhouette(distances, labels, min_support: int = 5) -> float:
+    """Mean silhouette of ``labels (n,)`` in which only clusters of ``min_support`` items count.
+
+    ``distances (n, n)``. An item of a smaller cluster counts 0: the plain mean rewards many tiny
+    clusters, and one stray item beside a heap. 0 with fewer than two clusters large enough.
+    """
+    from sklearn.metrics import silhouette_samples
+
+    large = np.bincount(labels) >= min_support
+    if large.sum() < 2:
+        return 0.0
+    each = silhouette_samples(distances, labels, metric="precomputed")
+    return float(each[large[labels]].sum() / len(labels))
+
+
+def choose_similarity(
+    embeddings, seed: int = 0, candidates: int = 20, orders: int = 3, min_support: int = 5
+):
+    """δ without labels: the candidate with the highest ``supported_silhouette`` (cosine).
 
     Candidates are quantiles of the cosines between items (embeddings fill a narrow cone: a fixed
     grid would miss it); the silhouette is averaged over ``orders`` orders of arrival. At most 1,000
-    items are looked at. Returns δ and an array (candidates, 3): δ, mean silhouette (NaN where no
-    order gave between 2 and n-1 clusters), mean number of clusters. Of equal silhouettes the
-    smaller δ. When no candidate splits the items, δ joins them all, with a warning.
+    items are looked at. Returns δ and an array (candidates, 3): δ, mean silhouette, mean number of
+    clusters. Of equal silhouettes the smaller δ. When no candidate finds two clusters of
+    ``min_support`` items, δ joins them all, with a warning.
     """
-    from sklearn.metrics import silhouette_score
-
     rng = np.random.default_rng(seed)
     items = table(embeddings, "embeddings")
     if len(items) < 3:
@@ -137,14 +152,13 @@ def choose_similarity(embeddings, seed: int = 0, candidates: int = 20, orders: i
     for threshold in grid:
         scores, sizes = [], []
         for order in shuffles:
-            labels = OnlineClustering(threshold).fit(items[order]).labels_
+            labels = np.empty(len(items), dtype=np.int64)
+            labels[order] = OnlineClustering(threshold).fit(items[order]).labels_
             sizes.append(labels.max() + 1)
-            if 2 <= sizes[-1] < len(items):
-                distances = far[np.ix_(order, order)]
-                scores.append(silhouette_score(distances, labels, metric="precomputed"))
-        rows.append((threshold, np.mean(scores) if scores else np.nan, np.mean(sizes)))
+            scores.append(supported_silhouette(far, labels, min_support))
+        rows.append((threshold, np.mean(scores), np.mean(sizes)))
     found = np.array(rows)
-    if np.isnan(found[:, 1]).all():
+    if not found[:, 1].any():
         warnings.warn("no δ splits these items: all are joined", stacklevel=2)
         return float(between.min()), found
-    return float(found[np.nanargmax(found[:, 1]), 0]), found
+    return float(found[np.argmax(found[:, 1]), 0]), found

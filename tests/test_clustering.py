@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import silhouette_score
 
-from helpers.clustering import OnlineClustering, choose_similarity
+from helpers.clustering import OnlineClustering, choose_similarity, supported_silhouette, unit
 from helpers.errors import CourseError
 
 
@@ -113,6 +114,21 @@ def test_threshold_chosen_without_labels():
     with pytest.warns(UserWarning, match="no δ splits"):
         threshold, _ = choose_similarity(np.ones((5, 3)))
     assert OnlineClustering(threshold - 1e-9).fit(np.ones((5, 3))).counts_.tolist() == [5]
+
+
+def test_only_supported_clusters_count_in_the_silhouette():
+    rows, labels = blobs()
+    far = 1 - np.clip(unit(rows) @ unit(rows).T, -1, 1)
+    np.fill_diagonal(far, 0)
+    assert supported_silhouette(far, labels) == pytest.approx(
+        silhouette_score(far, labels, metric="precomputed")
+    )
+    stray = np.zeros(len(rows), dtype=int)
+    stray[0] = 1  # a heap and one item
+    assert supported_silhouette(far, stray) == 0
+    pairs = np.arange(len(rows)) // 2  # many tiny clusters
+    assert supported_silhouette(far, pairs) == 0
+    assert supported_silhouette(far, pairs, min_support=2) != 0
 
 
 def test_memory_does_not_grow_with_the_items():

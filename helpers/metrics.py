@@ -176,9 +176,17 @@ def _two_sides(scores, unknown) -> tuple[np.ndarray, np.ndarray]:
 
 
 def within_turns(metric, turns, *arrays) -> float:
-    """Mean over turns of ``metric`` on that turn's rows of ``arrays``: one model made its scores."""
-    turns, arrays = np.asarray(turns), [np.asarray(array) for array in arrays]
-    return float(np.mean([metric(*(a[turns == t] for a in arrays)) for t in np.unique(turns)]))
+    """Mean over turns of ``metric`` on a turn's rows of ``arrays``: scores that one model made.
+
+    A turn without known or without unknown clips has no ranking and is left out; NaN if all are.
+    """
+    turns, arrays, found = np.asarray(turns), [np.asarray(array) for array in arrays], []
+    for turn in np.unique(turns):
+        try:
+            found.append(metric(*(array[turns == turn] for array in arrays)))
+        except ValueError:
+            continue
+    return float(np.mean(found)) if found else float("nan")
 
 
 def auroc(scores, unknown) -> float:

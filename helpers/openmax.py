@@ -181,12 +181,14 @@ class OpenMax(_OpenSet):
 
     p = softmax(z / T), so a common shift of the logits changes nothing and the row sums to one. The
     covariance is tied and shrunk; the Weibull tails (γ = ``tail``) come from *held-out* distances.
+    ``embeddings`` may be any points: logits less their mean do as well (then not ``normalise``).
     Fitted: ``gaussians_``, ``weibull_ (K, 3)``.
     """
 
-    def __init__(self, tail: float = 0.5, temperature: float = 1.0):
+    def __init__(self, tail: float = 0.5, temperature: float = 1.0, normalise: bool = True):
         self.tail = tail
         self.temperature = temperature
+        self.normalise = normalise
 
     def fit(self, embeddings, y, held_out, held_out_y):
         """Class models from ``embeddings (n, H)``; tails from ``held_out (m, H)``, met by no fit.
@@ -195,7 +197,7 @@ class OpenMax(_OpenSet):
         the tail of all classes together, which a tied covariance allows (with a warning).
         """
         size = share(self.tail)
-        self.gaussians_ = Mahalanobis("tied").fit(embeddings, y)
+        self.gaussians_ = Mahalanobis("tied", normalise=self.normalise).fit(embeddings, y)
         classes = len(self.gaussians_.means_)
         y = class_labels(held_out_y, len(held_out), "held_out_y")
         if len(y) and y.max() >= classes:

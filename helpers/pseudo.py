@@ -2,8 +2,9 @@
 
 Each known emotion is left out in turn from the head and from the class models, and plays the
 unknown on the tuning speakers (lessons 05, 06, 08). Give embeddings of a *frozen* encoder, one that
-was not fine-tuned: the emotion is then left out of all that learns from labels. A detector is a function ``(case, rows) -> scores (m,)``, higher = more unknown, that fits on
-``case.fit`` and ``case.held`` and on no other row.
+was not fine-tuned: the emotion is then left out of all that learns from labels. A detector is a
+function ``(case, rows) -> scores (m,)``, higher = more unknown, that fits on the case's ``fit`` and
+``held`` rows and on no other.
 """
 
 import warnings

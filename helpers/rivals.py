@@ -100,22 +100,32 @@ class Bendale:
 
 @dataclass(frozen=True)
 class Recommended:
-    """OpenMax in probability space, tied covariance, held-out tails (lesson 06)."""
+    """OpenMax in probability space, tied covariance, held-out tails (lesson 06).
 
+    ``space``: where distances are taken, in the "embeddings" or in the "logits" less their mean.
+    """
+
+    space: str
     tail: float
+
+    def points(self, case):
+        """What distances are taken between: (n, H), or (n, K) without their common shift."""
+        if self.space == "embeddings":
+            return case.embeddings
+        return case.logits - case.logits.mean(axis=1, keepdims=True)
 
     def fitted(self, case) -> OpenMax:
         """Class models from the training rows; temperature and tails from the held ones."""
-        model = OpenMax(self.tail, temperature(case))
-        E, y = case.embeddings, case.labels
-        return model.fit(E[case.fit], y[case.fit], E[case.held], y[case.held])
+        model = OpenMax(self.tail, temperature(case), normalise=self.space == "embeddings")
+        X, y = self.points(case), case.labels
+        return model.fit(X[case.fit], y[case.fit], X[case.held], y[case.held])
 
     def proba(self, case, rows):
         """Probabilities (m, K + 1), "unknown" last."""
-        return self.fitted(case).predict_proba(case.embeddings[rows], case.logits[rows])
+        return self.fitted(case).predict_proba(self.points(case)[rows], case.logits[rows])
 
     def __call__(self, case, rows):
-        return self.fitted(case).score_samples(case.embeddings[rows], case.logits[rows])
+        return self.fitted(case).score_samples(self.points(case)[rows], case.logits[rows])
 
 
 # Settings that each rival may choose from. What has none is a list of one.
@@ -128,7 +138,7 @@ GRIDS = {
     "mahalanobis": [Mahalanobis()],
     "source": [Source(e, g) for e in (1e-4, 1e-3, 1e-2) for g in (0.1, 0.5)],
     "bendale": [Bendale(t, r) for t in (10, 20, 40) for r in (1, 3, 5)],
-    "recommended": [Recommended(g) for g in (0.25, 0.5, 1.0)],
+    "recommended": [Recommended(s, g) for s in ("embeddings", "logits") for g in (0.25, 0.5, 1.0)],
 }
 
 

@@ -102,7 +102,7 @@ def tiny_artefact():
     )  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:class")
+@pytest.mark.filterwarnings("ignore:class", "ignore:every clip")
 def test_the_contest_gives_every_rival_its_own_settings_and_threshold():
     art = tiny_artefact()
     outcomes = rivals.contest(art, EMBEDDINGS)
@@ -119,7 +119,7 @@ def test_the_contest_gives_every_rival_its_own_settings_and_threshold():
     assert (alone.scores == outcomes["recommended"].scores).all()  # rivals do not disturb it
 
 
-@pytest.mark.filterwarnings("ignore:class")
+@pytest.mark.filterwarnings("ignore:class", "ignore:every clip")
 @pytest.mark.parametrize("name", ["source", "bendale", "recommended"])
 def test_probabilities_hold_what_the_scores_rank(name):
     case = rivals.case(tiny_artefact(), 0)
@@ -135,3 +135,13 @@ def test_ranking_metrics_are_taken_within_turns():
     scores, unknown = np.array([1, 2, 11, 12.0]), np.array([False, True, False, True])
     assert metrics.within_turns(metrics.auroc, [0, 0, 1, 1], scores, unknown) == 1
     assert metrics.auroc(scores, unknown) == 0.75
+    assert metrics.within_turns(metrics.auroc, [0, 0, 1], scores[:3], unknown[:3]) == 1
+    assert np.isnan(metrics.within_turns(metrics.auroc, [1], scores[:1], unknown[:1]))
+
+
+@pytest.mark.filterwarnings("ignore:class", "ignore:every clip")
+@pytest.mark.parametrize("space", ["embeddings", "logits"])
+def test_a_shift_of_all_logits_leaves_the_recommended_detector_alone(space):
+    case, detector = rivals.case(tiny_artefact(), 0), rivals.Recommended(space, 0.5)
+    moved = pseudo.replace(case, logits=case.logits + 5, kept={})
+    assert np.allclose(detector.proba(case, case.score), detector.proba(moved, case.score))

@@ -40,7 +40,7 @@ PROFILES = {
     "quick": Settings(epochs=2, learning_rate=3e-4, samples=32_000, fixed=False, probe_head=True,
                       freeze_front=True, bf16=True, patience=2, turns=2, random_turns=1,
                       warmup=0.1),
-    "full": Settings(epochs=6, learning_rate=2e-4, samples=32_000, fixed=False, probe_head=True,
+    "full": Settings(epochs=4, learning_rate=2e-4, samples=32_000, fixed=False, probe_head=True,
                      freeze_front=True, bf16=True, patience=3, turns=None, random_turns=1,
                      warmup=0.1),
     # Source 1, sections 2 and 4; what it leaves open is transformers' default (linear decay).

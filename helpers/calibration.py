@@ -164,10 +164,15 @@ def by_turn(calibrator, logits, labels, tune) -> tuple[list, np.ndarray]:
     """One copy of ``calibrator`` a turn, fitted on that turn's tune part; ``(fitted, probs)``.
 
     ``logits (turns, n, K)``, ``labels (n,)``, ``tune``: row numbers of each turn's tune part (known
-    emotions only). ``probs (turns, n, K)``: all clips as each turn's model and calibrator see them.
+    emotions only). ``probs (turns, n, K)``: all clips as each turn's model and calibrator see them;
+    NaN where the turn's model was not asked (``logits`` are NaN there).
     """
     fitted = [
         type(calibrator)(**calibrator.get_params()).fit(z[rows], labels[rows])
         for z, rows in zip(logits, tune, strict=True)
     ]
-    return fitted, np.stack([c.predict_proba(z) for c, z in zip(fitted, logits, strict=True)])
+    probs = np.full(np.shape(logits), np.nan)
+    for turn, (model, z) in enumerate(zip(fitted, logits, strict=True)):
+        asked = np.isfinite(z).all(axis=1)
+        probs[turn, asked] = model.predict_proba(z[asked])
+    return fitted, probs

@@ -193,3 +193,16 @@ def test_import_is_cheap(module):
     spent, *heavy = out.stdout.split()
     assert not heavy
     assert float(spent) < 0.8
+
+
+def test_by_turn_leaves_rows_that_a_turn_was_not_asked_for():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(2, 40, 3)), rng.integers(0, 3, 40)
+    asked = [np.arange(20), np.arange(20, 40)]
+    full = by_turn(TemperatureScaling(), logits, labels, asked)[1]
+    some = logits.copy()
+    some[0, 30:] = np.nan
+    part = by_turn(TemperatureScaling(), some, labels, asked)[1]
+    assert np.isnan(part[0, 30:]).all()
+    np.testing.assert_array_equal(part[0, :30], full[0, :30])
+    np.testing.assert_array_equal(part[1], full[1])

@@ -105,6 +105,7 @@ INTENSITIES = {"normal": 0.8, "strong": 1.0}  # share of the rules; neutral has 
 
 # (speaker, gender, espeak-ng voice, pitch factor, vocal tract factor, strength).
 # Strength is how much of the rules the speaker applies: some act well, some hardly.
+# espeak-ng 1.51 ignores the variant of "en-gb+…" and "fr-fr+…" without a word: write en and fr.
 SPEAKERS = (
     ("de01", "female", "de+f2", 1.05, 1.02, 1.00),
     ("de02", "male", "de+m3", 1.10, 1.00, 0.85),
@@ -112,18 +113,18 @@ SPEAKERS = (
     ("de04", "male", "de+m7", 0.95, 0.96, 1.05),
     ("de05", "female", "de+linda", 0.90, 1.00, 0.85),
     ("de06", "male", "de+m1", 1.20, 1.04, 0.65),
-    ("en01", "female", "en-gb+f3", 1.00, 1.00, 0.90),
-    ("en02", "male", "en-gb+m2", 1.15, 1.02, 1.00),
+    ("en01", "female", "en+f3", 1.00, 1.00, 0.90),
+    ("en02", "male", "en+m2", 1.15, 1.02, 1.00),
     ("en03", "female", "en-us+f4", 1.15, 1.03, 1.05),
     ("en04", "male", "en-us+m5", 1.00, 0.97, 0.70),
-    ("en05", "female", "en-gb+anika", 0.85, 0.98, 0.65),
+    ("en05", "female", "en+anika", 0.85, 0.98, 0.65),
     ("en06", "male", "en-us+Lee", 1.25, 1.03, 0.85),
-    ("fr01", "female", "fr-fr+f1", 1.15, 1.03, 0.85),
-    ("fr02", "male", "fr-fr+m6", 1.10, 1.00, 1.05),
-    ("fr03", "female", "fr-fr+Andrea", 0.90, 0.97, 1.00),
-    ("fr04", "male", "fr-fr+m8", 1.35, 1.02, 0.70),
-    ("fr05", "female", "fr-fr+f2", 0.95, 0.97, 0.70),
-    ("fr06", "male", "fr-fr+max", 1.20, 1.04, 0.90),
+    ("fr01", "female", "fr+f1", 1.15, 1.03, 0.85),
+    ("fr02", "male", "fr+m6", 1.10, 1.00, 1.05),
+    ("fr03", "female", "fr+Andrea", 0.90, 0.97, 1.00),
+    ("fr04", "male", "fr+m8", 1.35, 1.02, 0.70),
+    ("fr05", "female", "fr+f2", 1.05, 0.97, 0.70),
+    ("fr06", "male", "fr+max", 1.20, 1.04, 0.90),
     ("it01", "female", "it+belinda", 0.95, 1.01, 1.00),
     ("it02", "male", "it+m4", 1.15, 0.98, 0.85),
     ("it03", "female", "it+steph", 1.10, 1.03, 0.70),

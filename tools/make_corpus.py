@@ -31,6 +31,7 @@ from helpers.emotions import PAD  # noqa: E402
 SEED = 20
 RATE = 16000
 LONGEST = 3.3  # seconds of speech; a slower clip is spoken a little faster
+SHORT, LONG = 1.6, 4.0  # seconds of a clip with the silence around it
 OPUS_LEVEL = 0.97  # libsndfile's compression level: about 14 kbit/s
 
 
@@ -190,7 +191,8 @@ def make(clip: Clip) -> np.ndarray:
     level = 10 ** ((values["loudness"] + room["gain"] - 27) / 20)
     wave = wave / np.sqrt(np.mean(wave[loud] ** 2)) * level
     before, after = (int(RATE * s) for s in rng.uniform(0.08, 0.25, 2))
-    wave = np.pad(wave, (before, max(after, int(1.6 * RATE) - len(wave) - before)))
+    least, most = (int(s * RATE) - len(wave) - before for s in (SHORT, LONG))
+    wave = np.pad(wave, (before, min(max(after, least), most)))
     floor = 10 ** ((room["gain"] - 27 - room["snr"]) / 20)
     wave = wave + floor * rng.standard_normal(len(wave))
     return (0.98 * np.tanh(wave / 0.98)).astype(np.float32)
@@ -234,7 +236,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "data" / "corpus")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--speakers", nargs="*", help="only these (a trial; default: all)")
+    parser.add_argument("--speakers", nargs="*", help="only these; others stay as they are")
     options = parser.parse_args()
     if shutil.which("espeak-ng") is None:
         parser.exit(1, "espeak-ng is missing: install Debian's package espeak-ng\n")
@@ -242,7 +244,7 @@ def main() -> None:
     with ProcessPoolExecutor(options.jobs) as pool:
         seconds = list(pool.map(write, todo, [options.out] * len(todo), chunksize=20))
     with (options.out / "table.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = [row(c) for c in todo]
+        rows = [row(c) for c in clips() if (options.out / c.path).exists()]
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

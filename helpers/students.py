@@ -24,7 +24,9 @@ from helpers.settings import NOTEBOOKS, ROOT, lessons
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 BLOCK = re.compile(rf"^([ \t]*){BEGIN}[ \t]*\n(.*?)^[ \t]*{END}[ \t]*$", re.M | re.S)
-INSTRUCTOR = re.compile(r"<details>\s*<summary>[^<]*instructor.*?</details>\s*", re.S | re.I)
+INSTRUCTOR = re.compile(
+    r"<details>\s*<summary>(?:(?!</summary>).)*instructor.*?</details>\s*", re.S | re.I
+)
 SHIPPED = (
     "README.md", "LICENSE", "CITATION.cff", "Makefile", "pyproject.toml", "requirements.lock",
     "environment.yml", "helpers", "figures", "data",

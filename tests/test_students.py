@@ -36,11 +36,19 @@ def test_an_exercise_needs_a_check(tmp_path):
         students.exercises(nb)
 
 
-def test_notes_for_the_instructor_go(tmp_path):
-    note = "# T\n<details><summary>For the instructor</summary>\nsecret\n</details>\n\nkept"
+@pytest.mark.parametrize("title", ["For the instructor", "<b>For the instructor</b>"])
+def test_notes_for_the_instructor_go(tmp_path, title):
+    other = "<details><summary><b>Hint</b></summary>\nfor students\n</details>\n"
+    note = f"# T\n{other}<details><summary>{title}</summary>\nsecret\n</details>\n\nkept"
     nb = nbformat.read(write_lesson(tmp_path / "03_x.ipynb", note), as_version=4)
     text = students.edition(nb).cells[2].source
-    assert "secret" not in text and "kept" in text
+    assert "secret" not in text and "kept" in text and "for students" in text
+
+
+def test_no_lesson_keeps_its_notes_for_the_instructor():
+    for path in students.lessons().values():
+        cells = students.edition(nbformat.read(path, as_version=4)).cells
+        assert not any("for the instructor" in cell.source.lower() for cell in cells), path.name
 
 
 def test_student_folder_is_complete_and_never_overwrites(tmp_path, monkeypatch, capsys):

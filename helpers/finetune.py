@@ -37,7 +37,7 @@ class Settings:
 
 
 PROFILES = {
-    "quick": Settings(epochs=2, learning_rate=3e-4, samples=32_000, fixed=False, probe_head=True,
+    "quick": Settings(epochs=2, learning_rate=3e-4, samples=16_000, fixed=False, probe_head=True,
                       freeze_front=True, bf16=True, patience=2, turns=2, random_turns=1,
                       warmup=0.1),
     "full": Settings(epochs=4, learning_rate=2e-4, samples=32_000, fixed=False, probe_head=True,

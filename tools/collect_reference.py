@@ -28,7 +28,7 @@ def label(run: dict) -> str:
 def figures(folder: Path, name: str, target: Path) -> list[Path]:
     """Write the tagged figures of the executed lessons in `folder`."""
     written = []
-    for path in sorted(folder.glob("*.ipynb")):
+    for path in sorted((folder / "notebooks").glob("*.ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
             tags = [t for t in cell.metadata.get("tags", []) if t.startswith("figure-")]
             images = [o["data"]["image/png"] for o in cell.get("outputs", [])

@@ -95,7 +95,10 @@ def _cell(entry: dict | None, percent: bool) -> str:
 
 def reference() -> str:
     """The main figures on real speech beside what source 1, 2 or 4 claims elsewhere."""
-    found = {c: results.read_results(REFERENCE / f"{c}.json")["notebooks"] for c in CORPORA}
+    files = {c: results.read_results(REFERENCE / f"{c}.json") for c in CORPORA}
+    found = {c: file["notebooks"] for c, file in files.items()}
+    heads = [f"{TITLES[c]}, seeds {', '.join(map(str, file['run']['seeds']))}"
+             for c, file in files.items()]
     claims = {(c["lesson"], c["key"]): c for c in report.sources()["claims"]}
     body = []
     for lesson, key, what, percent in SHOWN:
@@ -109,7 +112,7 @@ def reference() -> str:
             source += f" (source {claim['source']})"
         body.append([what + (", %" if percent else ""), *(_cell(e, percent) for e in entries),
                      source])
-    return rows(["", *(TITLES[c] for c in CORPORA), "claimed, on other data"], body)
+    return rows(["", *heads, "claimed, on other data"], body)
 
 
 def training() -> str:

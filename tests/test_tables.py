@@ -1,0 +1,20 @@
+"""README and the encoder's card say what the reference results say."""
+
+import pytest
+
+from tools import write_tables
+
+
+@pytest.mark.parametrize("page", write_tables.PAGES, ids=lambda p: p.parent.name)
+def test_generated_tables_are_fresh(page):
+    text = page.read_text(encoding="utf-8")
+    assert "<!-- end -->" in text
+    assert write_tables.filled(text) == text, "run: python tools/write_tables.py"
+
+
+def test_a_changed_figure_is_noticed():
+    text = write_tables.PAGES[1].read_text(encoding="utf-8")
+    digit = next(c for c in text[text.index("<!-- training -->"):] if c.isdigit() and c != "0")
+    start, end = text.index("<!-- training -->"), text.rindex("<!-- end -->")
+    wrong = text[:start] + text[start:end].replace(digit, "0") + text[end:]
+    assert wrong != text and write_tables.filled(wrong) == text

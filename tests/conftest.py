@@ -1,8 +1,10 @@
 """Fixtures for the tests of how the course runs: tiny lessons, a tiny corpus, no network."""
 
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -47,9 +49,13 @@ def nbgrader_scores(folder, lesson):
     config = 'c = get_config()\nc.CourseDirectory.course_id = "c"\nc.Execute.timeout = 900\n'
     (folder / "nbgrader_config.py").write_text(config)
 
+    # nbgrader calls alembic by name, which lies beside an interpreter that nobody activated.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
     def nbgrader(*words):
         command = [sys.executable, "-m", "nbgrader", *words]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True,
+                              env=os.environ | {"PATH": path})
         assert done.returncode == 0, done.stderr[-2000:]
 
     nbgrader("generate_assignment", "a")

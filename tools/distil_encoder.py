@@ -4,6 +4,8 @@
     python tools/teacher_targets.py --teacher WHISPER --out targets/other_speeds --speed 0.25
     python tools/distil_encoder.py --targets targets/* --minutes 55 --out build/encoder
 
+A second round goes on from an encoder that is there: `--start data/encoders/embedded`.
+
 Loss a frame: L1 - log sigmoid(cosine), as DistilHuBERT (arXiv 2110.01900, eq. 1), on targets
 standardised per dimension; beside it the L1 between means and standard deviations over the crop,
 because that is what an emotion probe reads. Inputs are perturbed (equaliser, reverberation,
@@ -30,6 +32,7 @@ SHIFT = 1  # a student frame needs 1,040 samples: its centre is that of the teac
 LENGTHS, CHANCES = (64, 96, 128, 176), (0.2, 0.3, 0.3, 0.2)  # frames of a crop
 FRAMES = 2048  # frames of a batch
 RATE, WARM_UP = 1e-3, 200
+RATE_AGAIN = 6e-4  # of a round that starts from a trained student
 # Three convolutions instead of wav2vec2's seven. The first has the window and hop of a log-mel
 # front end and starts from its filters, so that little of the budget goes into inventing them.
 CONFIG = dict(
@@ -175,15 +178,18 @@ def losses(predicted: torch.Tensor, targets: torch.Tensor):
 class Run:
     """Model, heads, optimiser and clock: what a checkpoint holds."""
 
-    def __init__(self, outputs: int):
+    def __init__(self, outputs: int, start: Path | None = None):
         torch.manual_seed(0)
-        self.net = nn.ModuleDict({"student": new_student(),
-                                  "heads": nn.Linear(CONFIG["hidden_size"], outputs)})
+        student = new_student() if start is None else Wav2Vec2Model.from_pretrained(
+            start, dtype=torch.float32)
+        self.rate = RATE if start is None else RATE_AGAIN
+        self.net = nn.ModuleDict({"student": student,
+                                  "heads": nn.Linear(student.config.hidden_size, outputs)})
         matrices = [p for p in self.net.parameters() if p.ndim > 1]
         vectors = [p for p in self.net.parameters() if p.ndim <= 1]
         self.optimiser = torch.optim.AdamW(
             [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}],
-            lr=RATE, betas=(0.9, 0.98))
+            lr=self.rate, betas=(0.9, 0.98))
         self.step, self.seconds = 0, 0.0
 
     def __call__(self, waves):
@@ -214,6 +220,24 @@ class Run:
         self.optimiser.load_state_dict(full | {"state": entries})
 
 
+@torch.no_grad()
+def fit_heads(run: Run, clips: Clips, batches: int = 60, ridge: float = 1.0) -> None:
+    """Least-squares heads for a trained student: random ones would shake it at first."""
+    size = run.net["student"].config.hidden_size + 1
+    left, right = torch.zeros(size, size), torch.zeros(size, clips.outputs)
+    for step in range(batches):
+        waves, targets = clips.draw(-1 - step + 2**31)
+        with torch.autocast("cpu", torch.bfloat16):
+            frames = run.net["student"](waves).last_hidden_state.float()
+        targets = targets[:, SHIFT:SHIFT + frames.shape[1]].flatten(0, 1).flatten(1)
+        frames = nn.functional.pad(frames.flatten(0, 1), (0, 1), value=1.0)
+        left += frames.T @ frames
+        right += frames.T @ targets
+    found = torch.linalg.solve(left + ridge * torch.eye(size), right)
+    run.net["heads"].weight.copy_(found[:-1].T)
+    run.net["heads"].bias.copy_(found[-1])
+
+
 @torch.inference_mode()
 def validate(run: Run, clips: Clips) -> np.ndarray:
     run.net.eval()
@@ -233,7 +257,7 @@ def train(run: Run, clips: Clips, minutes: float, checkpoint: Path) -> None:
         while run.seconds < budget:
             waves, targets = ahead.result()
             ahead = pool.submit(clips.draw, run.step + 1)
-            rate = RATE * min(1, (run.step + 1) / WARM_UP)
+            rate = run.rate * min(1, (run.step + 1) / WARM_UP)
             rate *= 0.5 * (1 + math.cos(math.pi * run.seconds / budget))
             for group in run.optimiser.param_groups:
                 group["lr"] = rate
@@ -258,15 +282,16 @@ def train(run: Run, clips: Clips, minutes: float, checkpoint: Path) -> None:
     run.save(checkpoint)
 
 
-def export(run: Run, clips: Clips, out: Path) -> None:
+def export(run: Run, clips: Clips, out: Path, start: Path | None) -> None:
     """The student alone, as `Wav2Vec2Model.from_pretrained` reads it, in half precision."""
     l1, cosine, pooled = map(float, validate(run, clips))
     run.net["student"].eval().half().save_pretrained(out)
     Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(out)
-    facts = {"steps": run.step, "minutes": run.seconds / 60, "held_out_l1": l1,
-             "held_out_cosine": cosine, "held_out_pooled": pooled}
-    (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
-    print(facts)
+    rounds = json.loads((start / "training.json").read_text()) if start else []
+    rounds.append({"steps": run.step, "minutes": run.seconds / 60, "held_out_l1": l1,
+                   "held_out_cosine": cosine, "held_out_pooled": pooled})
+    (out / "training.json").write_text(json.dumps(rounds, indent=1) + "\n")
+    print(rounds[-1])
 
 
 def main() -> None:
@@ -274,16 +299,22 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--targets", type=Path, nargs="+", required=True)
     parser.add_argument("--minutes", type=float, default=55)
+    parser.add_argument("--start", type=Path, help="go on from this encoder (a second round)")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     clips = Clips(options.targets)
-    run, checkpoint = Run(clips.outputs), options.out / "checkpoint.safetensors"
+    run = Run(clips.outputs, options.start)
+    checkpoint = options.out / "checkpoint.safetensors"
     if checkpoint.exists():
         run.resume(checkpoint)
         print(f"resumed at step {run.step}, {run.seconds / 60:.1f} min")
+    elif options.start:
+        fit_heads(run, clips)
+        print("held out before this round: L1 {:.4f}, cosine {:.4f}, pooled {:.4f}".format(
+            *validate(run, clips)))
     train(run, clips, options.minutes, checkpoint)
-    export(run, clips, options.out / "encoder")
+    export(run, clips, options.out / "encoder", options.start)
 
 
 if __name__ == "__main__":

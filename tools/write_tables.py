@@ -117,10 +117,11 @@ def reference() -> str:
 
 def training() -> str:
     """How long the embedded encoder was trained, and how near it came on held-out speakers."""
-    facts = json.loads((PAGES[1].parent / "training.json").read_text(encoding="utf-8"))
-    return rows(["steps", "minutes on two cores", "held-out L1", "held-out cosine"],
-                [[f"{facts['steps']:,}", f"{facts['minutes']:.0f}",
-                  f"{facts['held_out_l1']:.3f}", f"{facts['held_out_cosine']:.3f}"]])
+    rounds = json.loads((PAGES[1].parent / "training.json").read_text(encoding="utf-8"))
+    return rows(["round", "steps", "minutes on two cores", "held-out L1", "held-out cosine"],
+                [[str(number), f"{facts['steps']:,}", f"{facts['minutes']:.0f}",
+                  f"{facts['held_out_l1']:.3f}", f"{facts['held_out_cosine']:.3f}"]
+                 for number, facts in enumerate(rounds, 1)])
 
 
 TABLES = {"folds": folds, "reference": reference, "training": training}

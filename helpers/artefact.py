@@ -25,10 +25,11 @@ class Artefact:
 
     `labels` index `classes`; -1 is an emotion that no model was taught. `fold` is the turn (a row
     of the arrays below) in which a clip is tested, -1 if in none that was run. Each turn's model
-    has scored all clips (of a random split: what it tunes and tests on; the rest is NaN): `logits
-    == embeddings @ head_weight.T + head_bias`, where `embeddings` are mean-pooled last hidden
-    states. Segments are cut from the clips that a turn tunes on and tests on; `segment_owner`
-    holds their clip's row.
+    has scored the clips that it tests, and those of known emotions elsewhere (of a random split:
+    in the tuning part only); the rest is NaN. `logits == embeddings @ head_weight.T + head_bias`,
+    where `embeddings` are mean-pooled last hidden states. Segments are cut from the scored clips
+    that a turn tunes on and tests on (none of a random split); `segment_owner` holds their clip's
+    row.
     """
 
     classes: np.ndarray  # (K,) names

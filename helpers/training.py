@@ -173,7 +173,8 @@ def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place
               progress):
     """Fine-tune one turn and leave `model.safetensors`, `config.json` and `outputs.npz`.
 
-    `whole`: score all clips, not only those that the turn tunes and tests on.
+    Scored are all clips that the turn tests, and known emotions elsewhere. Without `whole` only the
+    parts that it tunes and tests on, and no segments: what a split for comparison needs.
     """
     from safetensors.torch import save
     from transformers import set_seed
@@ -198,25 +199,34 @@ def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place
     history = fit(model, clips(train, not settings.fixed), clips(stop, False), collate, settings,
                   place / "checkpoints", seed, progress)
     tuned = replace(encoder, model=model.base_model)
-    scored = np.concatenate([turn.tune, turn.test])
-    rows = np.arange(len(frame)) if whole else scored
+    scored = np.concatenate([turn.tune[labels[turn.tune] >= 0], turn.test])
+    rows = np.concatenate([scored, train, stop]) if whole else scored
     embeddings = np.full((len(frame), encoder.hidden_size), np.nan, np.float32)
     embeddings[rows] = encoders.embed(paths[rows], tuned, length=length, progress=progress)
     weight, bias = networks.effective_head(model)
-    owner, cut = [], []
-    for rows in np.array_split(scored, len(scored) // encoders.WINDOW + 1):
-        pieces = [audio.segments(read(p), kept.SEGMENT_S, kept.HOP_S) for p in paths[rows]]
-        owner.append(np.repeat(rows, [len(p) for p in pieces]))
-        cut.append(encoders.embed([s for p in pieces for s in p], tuned, progress=False))
+    owner, cut = _segments(scored if whole else scored[:0], paths, tuned)
     with kept.replacing(place / "model.safetensors") as temporary:
         temporary.write_bytes(save({n: v.contiguous() for n, v in model.state_dict().items()}))
     with kept.replacing(place / "config.json") as temporary:
         temporary.write_text(model.config.to_json_string())
     kept.save_arrays(place / "outputs.npz", {
         "embeddings": embeddings, "logits": embeddings @ weight.T + bias, "head_weight": weight,
-        "head_bias": bias, "segment_logits": np.concatenate(cut) @ weight.T + bias,
-        "segment_owner": np.concatenate(owner), "history": json.dumps(history)})
+        "head_bias": bias, "segment_logits": cut @ weight.T + bias, "segment_owner": owner,
+        "history": json.dumps(history)})
     shutil.rmtree(place / "checkpoints")
+
+
+def _segments(rows, paths, encoder):
+    """The clip `(S,)` that each segment of clips `rows` was cut from, and its embedding `(S, H)`.
+
+    Window by window, so that the waves of a large corpus are never all in memory.
+    """
+    owner, cut = [np.empty(0, int)], [np.empty((0, encoder.hidden_size), np.float32)]
+    for some in np.array_split(rows, len(rows) // encoders.WINDOW + 1) if len(rows) else ():
+        pieces = [audio.segments(read(p), kept.SEGMENT_S, kept.HOP_S) for p in paths[some]]
+        owner.append(np.repeat(some, [len(p) for p in pieces]))
+        cut.append(encoders.embed([s for p in pieces for s in p], encoder, progress=False))
+    return np.concatenate(owner), np.concatenate(cut)
 
 
 def load_model(art: kept.Artefact, turn: int, encoder):

@@ -1,5 +1,7 @@
 """Pseudo-unknowns: who is left out of what, and thresholds that carry over."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -99,6 +101,7 @@ def tiny_artefact():
         labels=LABELS, speakers=SPEAKERS, genders=SPEAKERS, fold=fold, split=split,
         logits=np.stack([EMBEDDINGS @ w.T + b for w, b in heads]),
         embeddings=np.stack([EMBEDDINGS] * 2), head_weight=weight, head_bias=bias,
+        how={"corpus": "tiny"},
     )  # fmt: skip
 
 
@@ -117,6 +120,16 @@ def test_the_contest_gives_every_rival_its_own_settings_and_threshold():
     assert ranked > 0.95
     alone = rivals.contest(art, EMBEDDINGS, names=("recommended",))["recommended"]
     assert (alone.scores == outcomes["recommended"].scores).all()  # rivals do not disturb it
+
+
+def test_the_recommended_form_is_fixed_on_the_other_corpus(tmp_path, monkeypatch):
+    kept = {"emodb": {"space": "logits", "tail": 1.0}, "ravdess": {"space": "x", "tail": 0.25}}
+    (tmp_path / "fixed.json").write_text(json.dumps(kept))
+    monkeypatch.setattr(rivals, "FIXED", tmp_path / "fixed.json")
+    assert rivals.grid("recommended", "ravdess") == [rivals.Recommended("logits", 1.0)]
+    assert rivals.grid("recommended", "emodb") == [rivals.Recommended("x", 0.25)]
+    assert rivals.grid("recommended", "embedded") == rivals.GRIDS["recommended"]
+    assert rivals.grid("bendale", "emodb") == rivals.GRIDS["bendale"]
 
 
 @pytest.mark.filterwarnings("ignore:class", "ignore:every clip")

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from helpers.encoders import bar, quiet
 class Settings:
     """How to fine-tune. `samples` is the longest crop that is trained on (16 kHz)."""
 
-    epochs: int
+    epochs: int  # 0: the encoder stays frozen, the linear probe is the head
     learning_rate: float
     samples: int
     fixed: bool  # cut or zero-pad every clip to `samples`, no mask, as source 1
@@ -47,6 +47,21 @@ PROFILES = {
     "paper": Settings(epochs=3, learning_rate=2e-5, samples=45_000, fixed=True, probe_head=False,
                       freeze_front=False, bf16=False, patience=None, turns=None, random_turns=5),
 }
+
+
+LARGE = 12_000_000  # weights: beyond, two cores need hours for what `quick` and `full` promise
+
+
+def settings_for(profile: str, encoder) -> Settings:
+    """Settings of a profile that suit the encoder and the machine.
+
+    Without a GPU `quick` and `full` leave a large encoder frozen and train its head only.
+    """
+    settings = PROFILES[profile]
+    weights = sum(p.numel() for p in encoder.model.parameters())
+    if profile != "paper" and weights > LARGE and not torch.cuda.is_available():
+        return replace(settings, epochs=0)
+    return settings
 
 
 def fast_bf16() -> bool:

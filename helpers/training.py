@@ -19,7 +19,7 @@ from helpers import artefact as kept
 from helpers import audio, emotions, encoders, networks, splits
 from helpers.cache import key
 from helpers.errors import CourseError, nearest
-from helpers.finetune import PROFILES, Clips, fast_bf16, fit, read
+from helpers.finetune import PROFILES, Clips, fast_bf16, fit, read, settings_for
 
 
 def _linear(strength):
@@ -64,9 +64,9 @@ def artefact(frame, encoder="embedded", seed=0, profile="quick", folder="runs/co
     if profile not in PROFILES:
         raise CourseError(f"profile '{profile}': use {', '.join(PROFILES)}"
                           f"{nearest(profile, PROFILES)}")
-    settings = PROFILES[profile]
     if isinstance(encoder, str):
-        encoder = encoders.load(encoder, dtype_for(settings))
+        encoder = encoders.load(encoder, dtype_for(PROFILES[profile]))
+    settings = settings_for(profile, encoder)
     how = {"corpus": corpus_of(frame), "encoder": encoder.name,
            "encoder_key": encoder.key, "dtype": encoder.dtype, "seed": seed, "profile": profile,
            "split": split, "settings": asdict(settings), "segment_s": kept.SEGMENT_S,
@@ -196,9 +196,11 @@ def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place
         waves, targets = zip(*items, strict=True)
         return {**encoder.batch(waves), "labels": torch.tensor(targets)}
 
-    history = fit(model, clips(train, not settings.fixed), clips(stop, False), collate, settings,
-                  place / "checkpoints", seed, progress)
-    tuned = replace(encoder, model=model.base_model)
+    history = []
+    if settings.epochs:
+        history = fit(model, clips(train, not settings.fixed), clips(stop, False), collate,
+                      settings, place / "checkpoints", seed, progress)
+    tuned = replace(encoder, model=model.eval().base_model)
     scored = np.concatenate([turn.tune[labels[turn.tune] >= 0], turn.test])
     rows = np.concatenate([scored, train, stop]) if whole else scored
     embeddings = np.full((len(frame), encoder.hidden_size), np.nan, np.float32)
@@ -213,7 +215,7 @@ def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place
         "embeddings": embeddings, "logits": embeddings @ weight.T + bias, "head_weight": weight,
         "head_bias": bias, "segment_logits": cut @ weight.T + bias, "segment_owner": owner,
         "history": json.dumps(history)})
-    shutil.rmtree(place / "checkpoints")
+    shutil.rmtree(place / "checkpoints", ignore_errors=True)
 
 
 def _segments(rows, paths, encoder):

@@ -320,3 +320,17 @@ def test_any_network_that_gives_logits_can_be_fitted(tmp_path):
     line, settings = Line(), replace(TINY, epochs=8, learning_rate=0.1)
     rows = finetune.fit(line, data[:48], data[48:], collate, settings, tmp_path, 0, False)
     assert rows[-1]["accuracy"] > 0.8 and json.dumps(rows)
+
+
+def test_a_large_encoder_stays_frozen_without_a_gpu(frame, encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(finetune, "LARGE", 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    loaded = encoders.load(encoder)
+    assert finetune.settings_for("full", loaded).epochs == 0
+    assert finetune.settings_for("paper", loaded).epochs == 3
+    art = training.artefact(frame, loaded, folder=tmp_path, progress=False)
+    assert art.history(0) == [] and art.how["settings"]["epochs"] == 0
+    before = training.frozen(art, frame, loaded, tmp_path, progress=False)
+    rows = art.part(0, "test")
+    np.testing.assert_allclose(art.embeddings[0][rows], before[rows], atol=1e-4)
+    assert (art.logits[0][rows].argmax(1) == art.labels[rows]).mean() > 0.6

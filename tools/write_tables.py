@@ -118,9 +118,12 @@ def reference() -> str:
 def training() -> str:
     """How long the embedded encoder was trained, and how near it came on held-out speakers."""
     rounds = json.loads((PAGES[1].parent / "training.json").read_text(encoding="utf-8"))
-    return rows(["round", "steps", "minutes on two cores", "held-out L1", "held-out cosine"],
+    return rows(["round", "steps", "minutes on two cores", "L1", "cosine", "UAR nEMO, %",
+                 "UAR CREMA-D, %"],
                 [[str(number), f"{facts['steps']:,}", f"{facts['minutes']:.0f}",
-                  f"{facts['held_out_l1']:.3f}", f"{facts['held_out_cosine']:.3f}"]
+                  f"{facts['held_out_l1']:.3f}", f"{facts['held_out_cosine']:.3f}",
+                  *(f"{100 * facts[f'held_out_uar_{c}']:.1f}" if f"held_out_uar_{c}" in facts
+                    else "–" for c in ("nemo", "crema_d"))]
                  for number, facts in enumerate(rounds, 1)])
 
 

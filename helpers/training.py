@@ -182,10 +182,9 @@ def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place
     seed, length = seed * 1000 + turn.index, _length(encoder, settings)
     set_seed(seed)
     train, stop = (part[labels[part] >= 0] for part in (turn.train, turn.stop))
-    model, paths = networks.build(encoder, known), frame["path"].to_numpy()
+    paths, model = frame["path"].to_numpy(), networks.build(encoder, known)
     if settings.probe_head and len(known) > 2:
-        head = probe(before[:, None], labels, frame["speaker"].to_numpy(), train, train[:1])
-        networks.start_head(model, head["weight"], head["bias"])
+        start_as_probe(model, before, labels, frame["speaker"].to_numpy(), train)
     if settings.freeze_front and hasattr(model, "freeze_feature_encoder"):
         model.freeze_feature_encoder()
 
@@ -216,6 +215,16 @@ def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place
         "head_bias": bias, "segment_logits": cut @ weight.T + bias, "segment_owner": owner,
         "history": json.dumps(history)})
     shutil.rmtree(place / "checkpoints", ignore_errors=True)
+
+
+def start_as_probe(model, before, labels, speakers, train):
+    """Give `model` the head that fine-tuning begins with: a probe on last states `before (n, H)`.
+
+    Fitted on rows `train`. Returns `model`.
+    """
+    head = probe(before[:, None], labels, speakers, train, train[:1])
+    networks.start_head(model, head["weight"], head["bias"])
+    return model
 
 
 def _segments(rows, paths, encoder):

@@ -42,7 +42,7 @@ PROFILES = {
     "quick": Settings(epochs=2, learning_rate=2e-5, samples=24_000, fixed=False, probe_head=True,
                       freeze_front=True, bf16=True, patience=2, turns=2, random_turns=1,
                       warmup=0.1),
-    "full": Settings(epochs=3, learning_rate=1e-5, samples=48_000, fixed=False, probe_head=True,
+    "full": Settings(epochs=2, learning_rate=1e-5, samples=48_000, fixed=False, probe_head=True,
                      freeze_front=True, bf16=True, patience=3, turns=None, random_turns=1,
                      warmup=0.1),
     # Source 1, sections 2 and 4; what it leaves open is transformers' default (linear decay).

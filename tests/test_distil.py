@@ -72,6 +72,12 @@ def test_training_goes_on_from_its_checkpoint_and_exports_a_loadable_encoder(tar
     assert encoder.frame_s == 0.02 and encoder.masked
     weights = tmp_path / "encoder" / "model.safetensors"
     assert weights.stat().st_size <= 20e6
+    again = run("distil_encoder.py", "--targets", targets, "--minutes", 0.02, "--start",
+                tmp_path / "encoder", "--out", tmp_path / "again")
+    assert "held out before this round" in again  # heads by least squares, then training
+    rounds = json.loads((tmp_path / "again" / "encoder" / "training.json").read_text())
+    assert len(rounds) == 2 and all(r["steps"] > 0 for r in rounds)
+    assert encoders.load(str(tmp_path / "again" / "encoder")).key != encoder.key
 
 
 def test_every_batch_can_be_drawn_again(targets):

@@ -1,6 +1,9 @@
-"""Features of the years before wav2vec2: MFCC statistics and F0 (lesson 01 listens to both)."""
+"""Features of the years before wav2vec2: MFCC statistics and F0 (lesson 01 listens to both).
 
-from collections.abc import Sequence
+Lesson 09 reads MFCC frame by frame.
+"""
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,8 @@ from helpers.errors import CourseError
 FRAME, HOP, COEFFICIENTS = 400, 160, 13  # samples: windows of 25 ms every 10 ms
 F0_LOW, F0_HIGH = 60.0, 500.0  # Hz: a low man's voice to a woman's shout
 VERSION = "mfcc-3"  # a part of the cache's key: change it with the settings above
+FRAMES, STRIDE = 162, 2  # of `mfcc_frames`: as many as source 3 takes, every second frame
+FRAMES_HOP = STRIDE * HOP  # samples: 20 ms, wav2vec2's own step; 162 frames are 3.24 s
 
 
 def mfcc(wave: np.ndarray) -> np.ndarray:
@@ -55,6 +60,32 @@ def f0(wave: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(len(track)) * hop / audio.SAMPLE_RATE, track
 
 
+def fixed_frames(frames: np.ndarray) -> np.ndarray:
+    """Bring ``mfcc`` (39, frames) to 162 frames 20 ms apart: float32 (39, 162).
+
+    Source 3 pads or cuts, and does not say where. Here longer clips lose their end, and shorter
+    ones end in frames of exact zeros, which no frame of speech is: see ``standardise``.
+    """
+    kept = frames[:, ::STRIDE][:, :FRAMES]
+    return np.pad(kept, ((0, 0), (0, FRAMES - kept.shape[1]))).astype(np.float32)
+
+
+def standardise(frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Give each coefficient of (n, d, T) mean 0 and deviation 1 over the real frames of ``rows``.
+
+    ``rows`` are the training clips. Padding stays zero, which is now the mean of training. (To
+    standardise each clip by itself would take away how loud and bright its speaker is.)
+    """
+    real = frames.any(axis=1, keepdims=True)  # (n, 1, T)
+    count = real[rows].sum()
+    mean = frames[rows].sum(axis=(0, 2), keepdims=True, dtype=np.float64) / count
+    mean = mean.astype(np.float32)
+    gap = np.where(real[rows], frames[rows] - mean, 0)
+    deviation = np.sqrt(np.square(gap).sum(axis=(0, 2), keepdims=True, dtype=np.float64) / count)
+    deviation = np.maximum(deviation, 1e-6).astype(np.float32)
+    return np.where(real, (frames - mean) / deviation, 0)
+
+
 def mfcc_statistics(
     paths: Sequence[str | Path], cache: str | Path | None = None, progress: bool = True
 ) -> tuple[np.ndarray, np.ndarray, list[audio.AudioError]]:
@@ -64,14 +95,36 @@ def mfcc_statistics(
     paths they belong to; ``skipped``: the others and why. ``cache`` names a folder in which
     features are kept by the bytes of their file. Raises ``CourseError`` when no file can be used.
     """
+    return _each(paths, lambda wave: statistics(mfcc(wave)), VERSION, cache, progress)
+
+
+def mfcc_frames(
+    paths: Sequence[str | Path], cache: str | Path | None = None, progress: bool = True
+) -> tuple[np.ndarray, np.ndarray, list[audio.AudioError]]:
+    """Return ``(frames, kept, skipped)`` as ``mfcc_statistics`` does: frames float32 (n, 39, 162).
+
+    See ``fixed_frames`` for the hop and for clips that are longer or shorter.
+    """
+    version = f"{VERSION}-frames-{STRIDE}-{FRAMES}"
+    return _each(paths, lambda wave: fixed_frames(mfcc(wave)), version, cache, progress)
+
+
+def _each(
+    paths: Sequence[str | Path],
+    compute: Callable[[np.ndarray], np.ndarray],
+    version: str,
+    cache: str | Path | None,
+    progress: bool,
+) -> tuple[np.ndarray, np.ndarray, list[audio.AudioError]]:
+    """``compute`` of the wave of each file, kept under ``version`` and the bytes of the file."""
     store = Cache(cache) if cache else None
     found, new, skipped = {}, {}, []
     for i, path in enumerate(tqdm(paths, "MFCC", unit="clip", leave=False, disable=not progress)):
         try:
-            name = key(VERSION, Path(path).read_bytes()) if store and Path(path).is_file() else ""
+            name = key(version, Path(path).read_bytes()) if store and Path(path).is_file() else ""
             found[i] = store.get(name) if name else None
             if found[i] is None:
-                found[i] = new[name] = statistics(mfcc(audio.read(path)))
+                found[i] = new[name] = compute(audio.read(path))
         except audio.AudioError as error:
             del found[i]
             skipped.append(error)

@@ -61,6 +61,14 @@ RECORDED = {
         "label_top1": (0.1, 0.9), "label_top3": (0.3, 1), "label_chance": (0.333, 0.334),
         "reachable_share": SHARE,
     },
+    "09_ensemble": {
+        "accuracy_mfcc": (0.15, 1), "accuracy_w2v": (0.15, 1), "accuracy_ensemble": (0.15, 1),
+        "uar_mfcc": (0.1, 1), "uar_w2v": (0.2, 1), "uar_ensemble": (0.2, 1),
+        "uar_timnet_full": (0.1, 1), "uar_late_fusion": (0.2, 1),
+        "uar_ensemble_minus_best_branch": (-0.4, 0.4), "accuracy_mfcc_random_split": (0.15, 1),
+        "accuracy_ensemble_random_split": (0.2, 1), "uar_ensemble_without_tess": SHARE,
+        "uar_leave_corpus_out": SHARE, "aurc_disagreement": SHARE, "auroc_disagreement": SHARE,
+    },
 }  # fmt: skip
 
 

@@ -31,6 +31,9 @@ class CourseEngine(NBClientEngine):
             nb_man,
             kernel_name=kernel_name,
             timeout=None,
+            # jupyter_client ends a kernel with an interrupt first, which ipykernel may log as an
+            # error after the last cell. Errors of cells come through the notebook.
+            extra_arguments=["--IPKernelApp.log_level=50"],
             config=Config({"KernelManager": {"transport_encryption": encryption}}),
         )
         question = f"print(__import__('json').dumps([{', '.join(expected)}]))"

@@ -97,8 +97,8 @@ def reference() -> str:
     """The main figures on real speech beside what source 1, 2 or 4 claims elsewhere."""
     files = {c: results.read_results(REFERENCE / f"{c}.json") for c in CORPORA}
     found = {c: file["notebooks"] for c, file in files.items()}
-    heads = [f"{TITLES[c]}, seeds {', '.join(map(str, file['run']['seeds']))}"
-             for c, file in files.items()]
+    seeds = {c: ", ".join(map(str, file["run"]["seeds"])) for c, file in files.items()}
+    heads = [f"{TITLES[c]}, seed{'s' if ',' in s else ''} {s}" for c, s in seeds.items()]
     claims = {(c["lesson"], c["key"]): c for c in report.sources()["claims"]}
     body = []
     for lesson, key, what, percent in SHOWN:

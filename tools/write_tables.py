@@ -73,8 +73,9 @@ def folds() -> str:
             cells.append("–" if ua is None else
                          "{value:.1f} [{low:.1f}, {high:.1f}]".format(
                              **{k: 100 * ua[k] for k in ("value", "low", "high")}))
-        again = f" (scoring {row['scoring']})" if row["scoring"] > 1 else ""
-        body.append([row["encoder"] + again, f"{row['parameters'] / 1e6:.1f} M", *cells])
+        newest = max(r["scoring"] for r in scored if r["encoder"] == row["encoder"])
+        which = row["encoder"] + (" (earlier weights)" if row["scoring"] < newest else "")
+        body.append([which, f"{row['parameters'] / 1e6:.1f} M", *cells])
     for name, size, which in (("wav2vec2-base, published", "95 M", 0),
                               ("best of ten encoders, published", "", 1)):
         body.append([name, size, *(f"{PUBLISHED[c][which]:.1f}" for c in PUBLISHED)])

@@ -57,7 +57,7 @@ RECORDED = {
     "08_pad_labelling": {
         "f1_unknown_triplet": (0.2, 0.7), "f1_unknown_openmax": (0.2, 0.7),
         "f1_unknown_best": (0.2, 0.7), "f1_reject_all": HALF, "auroc_triplet": RANKED,
-        "ccc_pleasure": (-0.2, 0.95), "ccc_arousal": (-0.2, 0.95), "ccc_dominance": (-0.2, 0.95),
+        "ccc_pleasure": (-0.9, 0.9), "ccc_arousal": (-0.9, 0.9), "ccc_dominance": (-0.9, 0.9),
         "label_top1": (0.1, 0.9), "label_top3": (0.3, 1), "label_chance": (0.333, 0.334),
         "reachable_share": SHARE,
     },

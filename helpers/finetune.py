@@ -39,8 +39,8 @@ class Settings:
 PROFILES = {
     # Whole clips (5 s holds nearly all): the probe that training begins with has read whole clips.
     # On crops of 1-3 s it is off, because less of them is silence; the network then learns the
-    # crops, and loses on whole clips, even those that it trained on. Rates were tried on the
-    # tuning speakers of two turns of RAVDESS: 1e-5 to 3e-5 change little, 1e-4 gains.
+    # crops, and loses on whole clips, even those that it trained on. Two rates were tried on the
+    # tuning speakers of two turns of RAVDESS: 3e-5 changes little, 1e-4 gains.
     "quick": Settings(epochs=2, learning_rate=1e-4, samples=80_000, fixed=False, probe_head=True,
                       freeze_front=True, bf16=True, patience=2, turns=2, random_turns=1,
                       warmup=0.1),

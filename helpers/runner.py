@@ -59,12 +59,15 @@ def inputs(setting: Setting) -> str:
 
     CourseError when the corpus is absent: that is known before the first lesson starts.
     """
+    from helpers.rivals import FIXED  # imports scipy: not before the first line is printed
+
     clips = [_stat(p) for p in corpora.frame(setting.corpus)["path"]]
     folder = encoder_folder(setting.encoder)
     encoder = [_stat(p) for p in sorted(folder.iterdir())] if folder else setting.encoder
     modules = sorted((ROOT / "helpers").glob("*.py"))
     code = [p.read_text() for p in modules if p.stem not in ROOM_5]  # these change no figure
-    return _digest(setting, clips, encoder, code, versions(), _threads())
+    fixed = FIXED.read_text(encoding="utf-8") if FIXED.is_file() else ""
+    return _digest(setting, clips, encoder, code, fixed, versions(), _threads())
 
 
 def _fingerprint(path: Path, shared: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -89,3 +90,19 @@ def test_every_batch_can_be_drawn_again(targets):
     assert not np.array_equal(a[:1, :100], clips.draw(4)[0][:1, :100])
     kept = {Path(clips.items[k][3]).stem for k in clips.train}
     assert "IC0_a_1" not in kept and "EB0_a_1" in kept  # held-out speakers only choose
+
+
+def test_a_cut_encoder_gives_the_lower_layers_states(targets, tmp_path):
+    from helpers import encoders
+
+    teacher = targets.parent / "teacher"
+    run("cut_encoder.py", teacher, "--layers", 1, "--out", tmp_path / "cut")
+    whole, cut = encoders.load(str(teacher)), encoders.load(str(tmp_path / "cut"))
+    assert (whole.layers, cut.layers) == (2, 1)
+    wave = np.random.default_rng(0).normal(0, 0.1, 24000).astype(np.float32)
+    a, b = (encoders.embed([wave], e, layer=0, progress=False) for e in (whole, cut))
+    np.testing.assert_allclose(a, b, atol=2e-3)  # half precision
+    norm = whole.model.encoder.layer_norm
+    low = encoders.embed([wave], whole, layer=1, pooling=None, progress=False)[0]
+    want = norm(torch.from_numpy(low)).mean(0).detach().numpy()
+    np.testing.assert_allclose(encoders.embed([wave], cut, progress=False)[0], want, atol=5e-3)

@@ -9,7 +9,6 @@ and no test clip has a say. Lesson 06 then uses on each corpus what the *other* 
 """
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -43,9 +42,12 @@ def main() -> None:
     for corpus in sorted(rivals.OTHER):
         scored, seeds = [], []
         for path in sorted(sweep.glob(f"{corpus}-embedded-*/results.json")):
-            setting = json.loads(path.read_text(encoding="utf-8"))["run"]
-            scored.append(found(path.parent, setting))
-            seeds += setting["seeds"]
+            done = results.read_results(path)
+            if "02_fine_tune" not in done["notebooks"]:
+                print(f"{path.parent.name}: lesson 02 has not been run there; left out")
+                continue
+            scored.append(found(path.parent, done["run"]))
+            seeds += done["run"]["seeds"]
         if not scored:
             raise SystemExit(f"{sweep}: no run of {corpus} with the embedded encoder in it")
         mean = np.mean(scored, axis=0)

@@ -79,3 +79,11 @@ def test_code_is_clean():
         [sys.executable, "-m", "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_notebooks_are_formatted():
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--check", "notebooks"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]

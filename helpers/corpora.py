@@ -107,6 +107,17 @@ def available(name: str) -> bool:
     return folder(name).is_dir()
 
 
+def present(spec: str) -> tuple[str, list[str]]:
+    """Split corpora joined by ``+`` into those that are here, joined again, and the absent ones.
+
+    When nothing is here, ``spec`` comes back whole: ``frame`` then says what is missing.
+    """
+    parts = spec.split("+")
+    absent = [p for p in parts if not p.startswith("folder:") and not available(p)]
+    here = [p for p in parts if p not in absent]
+    return ("+".join(here), absent) if here else (spec, [])
+
+
 def open_audio(spec: str) -> bool:
     """Say whether clips of every corpus in ``spec`` may be shown in what gets published."""
     return all(part in CORPORA and CORPORA[part].open_audio for part in spec.split("+"))

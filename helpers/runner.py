@@ -57,11 +57,12 @@ def versions() -> dict[str, str]:
 def inputs(setting: Setting) -> str:
     """Digest of all that every lesson of this run reads: parameters, helpers, clips, encoder.
 
-    CourseError when the corpus is absent: that is known before the first lesson starts.
+    CourseError when the corpus is absent: that is known before the first lesson starts. Of joined
+    corpora one may be: lesson 09 goes on without it, and the others say what is missing.
     """
     from helpers.rivals import FIXED  # imports scipy: not before the first line is printed
 
-    clips = [_stat(p) for p in corpora.frame(setting.corpus)["path"]]
+    clips = [_stat(p) for p in corpora.frame(corpora.present(setting.corpus)[0])["path"]]
     folder = encoder_folder(setting.encoder)
     encoder = [_stat(p) for p in sorted(folder.iterdir())] if folder else setting.encoder
     modules = sorted((ROOT / "helpers").glob("*.py"))

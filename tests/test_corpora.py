@@ -275,6 +275,14 @@ def test_corpora_join(here):
         corpora.frame("emodb+emodb")
 
 
+def test_present_leaves_out_what_is_absent(here):
+    here("emodb/wav/03a01Fa.wav")
+    assert corpora.present("ravdess+emodb+tess") == ("emodb", ["ravdess", "tess"])
+    assert corpora.present(f"emodb+folder:{here.root}/mine")[1] == []  # frame() knows folders
+    assert corpora.present("ravdess+tess") == ("ravdess+tess", [])
+    assert corpora.present("ravdess") == ("ravdess", [])
+
+
 @pytest.mark.parametrize("name", [n for n in corpora.names() if n != "embedded"])
 def test_absent_corpus_says_licence_source_and_how_to_get_it(here, name):
     about = corpora.CORPORA[name]

@@ -54,6 +54,22 @@ def test_a_run_records_and_a_second_one_resumes(go, world, capsys):
     assert "1 lessons to run" in capsys.readouterr().out
 
 
+def test_an_absent_part_of_joined_corpora_is_the_lessons_business(world, monkeypatch, capsys):
+    """Lesson 09 goes on without it; a lesson that needs it fails with the corpus' own words."""
+    monkeypatch.setenv("SER_CORPORA", str(world / "nowhere"))
+    lessons = world / "lessons"
+    monkeypatch.setattr(runner, "run", partial(runner.run, folder=lessons))
+    ask = "from helpers import corpora"
+    write_lesson(lessons / "01_data.ipynb", ask, "corpora.frame(corpus)")
+    goes_on = "from helpers.results import record\nrecord('n', len(corpora.frame(here)))"
+    write_lesson(lessons / "09_ensemble.ipynb", ask, "here, _ = corpora.present(corpus)", goes_on)
+    words = ["run", "--corpus", f"folder:{world / 'clips'}+tess", "--encoder", str(world / "tiny")]
+    assert cli.main([*words, "--out", str(world / "out")]) == 1
+    assert "01_data: cell" in (said := capsys.readouterr().err) and "tess" in said
+    found = results.read_results(world / "out" / "results.json")["notebooks"]
+    assert list(found) == ["09_ensemble"] and found["09_ensemble"]["n"]["value"] > 0
+
+
 def test_a_failing_lesson_names_its_cell_and_the_others_go_on(go, world, capsys):
     write_lesson(world / "lessons" / "01_data.ipynb", "x = 1", 'raise ValueError("no speech")')
     write_lesson(world / "lessons" / "03_calibration.ipynb", RECORD)

@@ -1,11 +1,14 @@
 """Probe encoders on the speakers that the distillation held back: for choosing between rounds.
 
     python tools/probe_held_out.py build/encoder data/encoders/embedded
+    python tools/probe_held_out.py WHISPER --by-layer
 
 A linear probe (mean and standard deviation over frames; layer and C chosen on the training
 speakers) for the six emotions of nEMO and for happy against sad in CREMA-D, scored on the speakers
 that `distil_encoder.py` held back. Labels serve this choice and nothing else; the corpora that the
 encoder is measured on take no part. Figures are added to the last round in `training.json`.
+With `--by-layer` the mean of every single layer is probed and printed instead: how deep to cut a
+large encoder for lessons that read its last layer only (`tools/cut_encoder.py`).
 """
 
 import argparse
@@ -32,30 +35,41 @@ def clips() -> dict[str, tuple[list, np.ndarray, np.ndarray]]:
             for name, paths, at in (("nemo", nemo, 1), ("crema_d", crema, 2))}
 
 
-def score(encoder, paths, y, speakers) -> float:
-    """UAR on the speakers held back."""
-    states = encoders.embed(paths, encoder, layer="all", pooling="mean+std", cache="data/cache")
+def score(encoder, paths, y, speakers, by_layer=False) -> dict[str, float]:
+    """UAR on the speakers held back: of the layer chosen, or of each."""
+    pooling = "mean" if by_layer else "mean+std"
+    states = encoders.embed(paths, encoder, layer="all", pooling=pooling, cache="data/cache")
     usable = np.isfinite(states).all(axis=(1, 2))  # CREMA-D has a silent clip
     test = np.array([held_out(str(p)) for p in paths]) & usable
     train = ~test & usable
-    features = candidates(states)
-    with threadpool_limits(1):
-        layer, cost = choose({k: v[train] for k, v in features.items()}, y[train], speakers[train])
+
+    def scored(features):
+        inside = {k: v[train] for k, v in features.items()}
+        layer, cost = choose(inside, y[train], speakers[train])
         model = probe(cost).fit(features[layer][train], y[train])
         return metrics.uar(y[test], model.predict(features[layer][test]))
+
+    with threadpool_limits(1):
+        if by_layer:
+            return {str(k): scored({str(k): states[:, k]}) for k in range(states.shape[1])}
+        return {"chosen": scored(candidates(states))}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("encoders", type=Path, nargs="+", help="folders with a training.json")
-    for folder in parser.parse_args().encoders:
+    parser.add_argument("encoders", type=Path, nargs="+", help="folders of encoders")
+    parser.add_argument("--by-layer", action="store_true", help="print every layer, keep nothing")
+    options = parser.parse_args()
+    for folder in options.encoders:
         encoder = encoders.load(str(folder), "bfloat16")
-        rounds = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-        for name, found in clips().items():
-            rounds[-1][f"held_out_uar_{name}"] = round(score(encoder, *found), 4)
-            print(f"{folder}: {name}: UAR {rounds[-1][f'held_out_uar_{name}']:.3f}", flush=True)
-        results.write_json(folder / "training.json", rounds)
+        found = {name: score(encoder, *each, options.by_layer) for name, each in clips().items()}
+        for name, by in found.items():
+            print(f"{folder.name}: {name}:", *(f"{k} {uar:.3f}" for k, uar in by.items()))
+        if not options.by_layer:
+            rounds = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+            rounds[-1] |= {f"held_out_uar_{k}": round(v["chosen"], 4) for k, v in found.items()}
+            results.write_json(folder / "training.json", rounds)
 
 
 if __name__ == "__main__":

@@ -22,13 +22,17 @@ REFERENCE = ROOT / "data" / "reference"
 PAGES = (ROOT / "README.md", ROOT / "data" / "encoders" / "embedded" / "README.md")
 TITLES = {"emodb": "EMO-DB", "ravdess": "RAVDESS", "savee": "SAVEE", "emovo": "EMOVO",
           "tess": "TESS"}
-CORPORA = ("ravdess", "emodb")
-SHOWN = (  # lesson, key, what it is, in percent?
+MAIN = (("ravdess", "RAVDESS"), ("emodb", "EMO-DB"))
+WHISPER = "whisper-base-4"  # the lower layers of a Whisper encoder, `tools/cut_encoder.py`
+FOUR = "ravdess+crema_d+tess+savee"
+# Rows: lesson, key, what it is, in percent? Columns: a file in `data/reference`, and its title.
+SPINE = (
     ("02_fine_tune", "dummy_uar", "UAR, ignoring the input", True),
     ("01_data", "mfcc_uar", "UAR, MFCC statistics (all emotions)", True),
     ("01_data", "mfcc_uar_random_split", "the same, random split", True),
     ("02_fine_tune", "probe_uar", "UAR, linear probe", True),
     ("02_fine_tune", "uar", "UAR, fine-tuned", True),
+    ("02_fine_tune", "uar_gain_over_probe", "fine-tuned minus probe", True),
     ("02_fine_tune", "accuracy_random_split", "accuracy, random split", True),
     ("03_calibration", "temperature", "temperature T", False),
     ("03_calibration", "nll_before", "NLL before", False),
@@ -42,16 +46,44 @@ SHOWN = (  # lesson, key, what it is, in percent?
     ("03_calibration", "ece_excess_reduction", "excess over the floor removed", True),
     ("04_reliability_diagrams", "aurc", "AURC", False),
     ("04_reliability_diagrams", "coverage_at_95", "kept at 95 % accuracy", True),
+)
+UNKNOWN = (
+    ("02_fine_tune", "uar", "UAR of the known", True),
     ("05_entropy_ood", "auroc_entropy", "AUROC, entropy", True),
     ("06_openmax", "auroc_source", "AUROC, OpenMax as printed", True),
+    ("06_openmax", "auroc_bendale", "AUROC, Bendale & Boulton", True),
+    ("06_openmax", "auroc_mahalanobis", "AUROC, Mahalanobis", True),
     ("06_openmax", "auroc_recommended", "AUROC, recommended form", True),
     ("06_openmax", "fpr95_recommended", "FPR95, recommended form", True),
+    ("06_openmax", "fpr95_recommended_known_positive", "the same, known positive", True),
     ("06_openmax", "f1_reject_all", "F1 of unknown, rejecting everything", True),
-    ("06_openmax", "f1_unknown_source", "F1 of unknown, as printed", True),
-    ("06_openmax", "f1_unknown_bendale", "F1 of unknown, Bendale & Boulton", True),
-    ("06_openmax", "f1_unknown_recommended", "F1 of unknown, recommended form", True),
+    ("06_openmax", "f1_unknown_source", "F1, as printed", True),
+    ("06_openmax", "f1_unknown_bendale", "F1, Bendale & Boulton", True),
+    ("06_openmax", "f1_unknown_recommended", "F1, recommended form", True),
+    ("06_openmax", "f1_gain_over_reject_all", "gain over rejecting everything", True),
+    ("06_openmax", "f1_gain_over_source", "gain over the printed form", True),
+    ("06_openmax", "f1_gain_over_bendale", "gain over Bendale & Boulton", True),
+    ("08_pad_labelling", "f1_unknown_triplet", "F1, triplet thresholds", True),
+    ("07_clustering", "ari", "ARI of online clusters", False),
+    ("07_clustering", "ari_minibatch_kmeans", "ARI of MiniBatchKMeans", False),
     ("08_pad_labelling", "label_top1", "unknown emotion named, first guess", True),
     ("08_pad_labelling", "label_chance", "chance", True),
+)
+ENSEMBLE = (
+    ("09_ensemble", "accuracy_mfcc", "accuracy, MFCC branch", True),
+    ("09_ensemble", "accuracy_w2v", "accuracy, encoder branch", True),
+    ("09_ensemble", "accuracy_ensemble", "accuracy, both concatenated", True),
+    ("09_ensemble", "accuracy_mfcc_random_split", "MFCC branch, random split", True),
+    ("09_ensemble", "accuracy_w2v_random_split", "encoder branch, random split", True),
+    ("09_ensemble", "accuracy_ensemble_random_split", "both, random split", True),
+    ("09_ensemble", "uar_mfcc", "UAR, MFCC branch", True),
+    ("09_ensemble", "uar_timnet_full", "UAR, MFCC through the full TIM-Net", True),
+    ("09_ensemble", "uar_w2v", "UAR, encoder branch", True),
+    ("09_ensemble", "uar_ensemble", "UAR, both concatenated", True),
+    ("09_ensemble", "uar_late_fusion", "UAR, late fusion", True),
+    ("09_ensemble", "uar_ensemble_minus_best_branch", "both minus the better branch", True),
+    ("09_ensemble", "uar_ensemble_without_tess", "UAR, both, without TESS", True),
+    ("09_ensemble", "uar_leave_corpus_out", "UAR, both, on a corpus never heard", True),
 )
 
 
@@ -94,16 +126,18 @@ def _cell(entry: dict | None, percent: bool) -> str:
     return f"{text} [{entry['low'] * scale:.{digits}f}, {entry['high'] * scale:.{digits}f}]"
 
 
-def reference() -> str:
-    """The main figures on real speech beside what source 1, 2 or 4 claims elsewhere."""
-    files = {c: results.read_results(REFERENCE / f"{c}.json") for c in CORPORA}
-    found = {c: file["notebooks"] for c, file in files.items()}
-    seeds = {c: ", ".join(map(str, file["run"]["seeds"])) for c, file in files.items()}
-    heads = [f"{TITLES[c]}, seed{'s' if ',' in s else ''} {s}" for c, s in seeds.items()]
+def measured(shown, columns) -> str:
+    """Figures of the reference runs that are there, beside what a source claims elsewhere."""
+    files = {title: results.read_results(REFERENCE / f"{name}.json") for name, title in columns
+             if (REFERENCE / f"{name}.json").is_file()}
+    heads = []
+    for title, file in files.items():
+        seeds = file["run"]["seeds"]
+        heads.append(f"{title}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}")
     claims = {(c["lesson"], c["key"]): c for c in report.sources()["claims"]}
     body = []
-    for lesson, key, what, percent in SHOWN:
-        entries = [found[c].get(lesson, {}).get(key) for c in CORPORA]
+    for lesson, key, what, percent in shown:
+        entries = [file["notebooks"].get(lesson, {}).get(key) for file in files.values()]
         if not any(entries):
             continue
         claim = claims.get((lesson, key))
@@ -114,6 +148,22 @@ def reference() -> str:
         body.append([what + (", %" if percent else ""), *(_cell(e, percent) for e in entries),
                      source])
     return rows(["", *heads, "claimed, on other data"], body)
+
+
+def spine() -> str:
+    """Lessons 01-04 on real speech."""
+    return measured(SPINE, MAIN)
+
+
+def unknown() -> str:
+    """Lessons 05-08: the two main corpora with both encoders, and the synthetic one."""
+    large = [(f"{name}-{WHISPER}", f"{title}, Whisper") for name, title in MAIN]
+    return measured(UNKNOWN, [*MAIN, *large, ("embedded", "embedded corpus")])
+
+
+def ensemble() -> str:
+    """Lesson 09 on the four joined corpora, and on each main one."""
+    return measured(ENSEMBLE, [(FOUR, "four corpora"), *MAIN])
 
 
 def training() -> str:
@@ -128,7 +178,8 @@ def training() -> str:
                  for number, facts in enumerate(rounds, 1)])
 
 
-TABLES = {"folds": folds, "reference": reference, "training": training}
+TABLES = {"folds": folds, "spine": spine, "unknown": unknown, "ensemble": ensemble,
+          "training": training}
 
 
 def filled(text: str) -> str:

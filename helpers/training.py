@@ -203,7 +203,8 @@ def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place
     scored = np.concatenate([turn.tune[labels[turn.tune] >= 0], turn.test])
     rows = np.concatenate([scored, train, stop]) if whole else scored
     embeddings = np.full((len(frame), encoder.hidden_size), np.nan, np.float32)
-    embeddings[rows] = encoders.embed(paths[rows], tuned, length=length, progress=progress)
+    embeddings[rows] = (encoders.embed(paths[rows], tuned, length=length, progress=progress)
+                        if settings.epochs else before[rows])
     weight, bias = networks.effective_head(model)
     owner, cut = _segments(scored if whole else scored[:0], paths, tuned)
     with kept.replacing(place / "model.safetensors") as temporary:

@@ -1,7 +1,8 @@
 """MFCC frames and wav2vec2 in one classifier (lesson 09): two temporal networks, two branches.
 
 TIM-Net: Ye et al., "Temporal modeling matters", ICASSP 2023, arXiv 2211.08233. Source 3 takes its
-blocks without the gate and without the fusion over dilations. Shapes: MFCC `(b, 39, T)`,
+blocks without the gate and without the fusion over dilations. Both are smaller here: 16 channels
+for 39, and six blocks, where TIM-Net has as many as cover the clip. Shapes: MFCC `(b, 39, T)`,
 embeddings `(b, H)`, or frames `(b, T', H)` with a mask `(b, T')`.
 """
 

@@ -149,15 +149,16 @@ FIXED = Path(__file__).resolve().parents[1] / "data" / "reference" / "recommende
 OTHER = {"ravdess": "emodb", "emodb": "ravdess"}
 
 
-def grid(name: str, corpus: str) -> list:
+def grid(name: str, corpus: str, encoder: str) -> list:
     """Settings that a rival may choose from on a corpus: for most those of ``GRIDS``.
 
-    The recommended form has none left on a main corpus: the pseudo-unknowns of the *other* one
-    chose (`tools/fix_recommended.py`).
+    The recommended form has none left on a main corpus: the pseudo-unknowns of the *other* one,
+    heard by the same encoder, chose (`tools/fix_recommended.py`).
     """
     if name == "recommended" and corpus in OTHER and FIXED.is_file():
-        chosen = json.loads(FIXED.read_text(encoding="utf-8"))[OTHER[corpus]]
-        return [Recommended(chosen["space"], chosen["tail"])]
+        fixed = json.loads(FIXED.read_text(encoding="utf-8")).get(Path(encoder).name, {})
+        if chosen := fixed.get(OTHER[corpus]):
+            return [Recommended(chosen["space"], chosen["tail"])]
     return GRIDS[name]
 
 
@@ -195,7 +196,8 @@ def contest(art, frozen, names=tuple(GRIDS), prevalence=pseudo.PREVALENCE) -> di
     for turn in range(art.turns):
         here = case(art, turn)
         trials = pseudo.trials(frozen, art.labels, art.speakers, here.fit, here.held, here.held)
-        options = {(n, i): d for n in names for i, d in enumerate(grid(n, art.how["corpus"]))}
+        heard = art.how["corpus"], art.how["encoder"]
+        options = {(n, i): d for n in names for i, d in enumerate(grid(n, *heard))}
         results = pseudo.tune(options, trials.values(), prevalence)
         for name in names:
             best = max((k for k in options if k[0] == name), key=lambda k: results[k].f1)

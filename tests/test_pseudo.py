@@ -1,6 +1,7 @@
 """Pseudo-unknowns: who is left out of what, and thresholds that carry over."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def tiny_artefact():
         labels=LABELS, speakers=SPEAKERS, genders=SPEAKERS, fold=fold, split=split,
         logits=np.stack([EMBEDDINGS @ w.T + b for w, b in heads]),
         embeddings=np.stack([EMBEDDINGS] * 2), head_weight=weight, head_bias=bias,
-        how={"corpus": "tiny"},
+        how={"corpus": "tiny", "encoder": "tiny"},
     )  # fmt: skip
 
 
@@ -124,12 +125,14 @@ def test_the_contest_gives_every_rival_its_own_settings_and_threshold():
 
 def test_the_recommended_form_is_fixed_on_the_other_corpus(tmp_path, monkeypatch):
     kept = {"emodb": {"space": "logits", "tail": 1.0}, "ravdess": {"space": "x", "tail": 0.25}}
-    (tmp_path / "fixed.json").write_text(json.dumps(kept))
+    (tmp_path / "fixed.json").write_text(json.dumps({"small": kept}))
     monkeypatch.setattr(rivals, "FIXED", tmp_path / "fixed.json")
-    assert rivals.grid("recommended", "ravdess") == [rivals.Recommended("logits", 1.0)]
-    assert rivals.grid("recommended", "emodb") == [rivals.Recommended("x", 0.25)]
-    assert rivals.grid("recommended", "embedded") == rivals.GRIDS["recommended"]
-    assert rivals.grid("bendale", "emodb") == rivals.GRIDS["bendale"]
+    fixed = partial(rivals.grid, "recommended")
+    assert fixed("ravdess", "small") == [rivals.Recommended("logits", 1.0)]
+    assert fixed("emodb", "/some/folder/small") == [rivals.Recommended("x", 0.25)]
+    assert fixed("embedded", "small") == rivals.GRIDS["recommended"]
+    assert fixed("emodb", "another/encoder") == rivals.GRIDS["recommended"]
+    assert rivals.grid("bendale", "emodb", "small") == rivals.GRIDS["bendale"]
 
 
 @pytest.mark.filterwarnings("ignore:class", "ignore:every clip")

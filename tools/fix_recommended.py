@@ -3,18 +3,20 @@
     ser-course run 02 --corpus ravdess emodb --seed 0 1 2 --profile full --out runs/reference
     python tools/fix_recommended.py runs/reference
 
-For each main corpus: the mean F1 of "unknown" on pseudo-unknowns, over all turns and seeds, of
-every setting; the best goes to `data/reference/recommended.json`. No clip of an unknown emotion
-and no test clip has a say. Lesson 06 then uses on each corpus what the *other* one chose.
+For each encoder and main corpus: the mean F1 of "unknown" on pseudo-unknowns, over all turns and
+seeds, of every setting; the best goes to `data/reference/recommended.json`. No clip of an unknown
+emotion and no test clip has a say. Lesson 06 then uses on each corpus what the *other* one chose.
 """
 
 import argparse
+import json
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from helpers import corpora, pseudo, results, rivals, training
+from helpers.runner import runs
 
 OPTIONS = rivals.GRIDS["recommended"]
 
@@ -38,24 +40,29 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweep", type=Path, help="folder of a sweep over both corpora")
     sweep = parser.parse_args().sweep
-    kept = {}
-    for corpus in sorted(rivals.OTHER):
-        scored, seeds = [], []
-        for path in sorted(sweep.glob(f"{corpus}-embedded-*/results.json")):
-            done = results.read_results(path)
-            if "02_fine_tune" not in done["notebooks"]:
-                print(f"{path.parent.name}: lesson 02 has not been run there; left out")
-                continue
-            scored.append(found(path.parent, done["run"]))
-            seeds += done["run"]["seeds"]
-        if not scored:
-            raise SystemExit(f"{sweep}: no run of {corpus} with the embedded encoder in it")
-        mean = np.mean(scored, axis=0)
+    scored: dict[tuple[str, str], list] = {}
+    for path in runs(sweep).values():
+        done = results.read_results(path / "results.json")
+        about, corpus = done["run"], done["run"]["corpus"]
+        if corpus not in rivals.OTHER:
+            continue
+        if "02_fine_tune" not in done["notebooks"]:
+            print(f"{path.name}: lesson 02 has not been run there; left out")
+            continue
+        once = found(path, about), about["seeds"]
+        scored.setdefault((Path(about["encoder"]).name, corpus), []).append(once)
+    if not scored:
+        raise SystemExit(f"{sweep}: no run of {' or '.join(rivals.OTHER)} in it")
+    kept = json.loads(rivals.FIXED.read_text(encoding="utf-8")) if rivals.FIXED.is_file() else {}
+    for (encoder, corpus), runs_of in sorted(scored.items()):
+        mean = np.mean([figures for figures, _ in runs_of], axis=0)
         best = int(mean[:, 0].argmax())
         for option, (f1, auroc) in zip(OPTIONS, mean, strict=True):
-            print(f"{corpus}: {rivals.settings(option)}: F1 {f1:.3f}, AUROC {auroc:.3f}")
-        kept[corpus] = {**asdict(OPTIONS[best]), "pseudo_f1": round(float(mean[best, 0]), 4),
-                        "pseudo_auroc": round(float(mean[best, 1]), 4), "seeds": seeds}
+            print(f"{encoder}, {corpus}: {rivals.settings(option)}: F1 {f1:.3f}, AUROC {auroc:.3f}")
+        kept.setdefault(encoder, {})[corpus] = {
+            **asdict(OPTIONS[best]), "pseudo_f1": round(float(mean[best, 0]), 4),
+            "pseudo_auroc": round(float(mean[best, 1]), 4),
+            "seeds": sorted(seed for _, seeds in runs_of for seed in seeds)}
     results.write_json(rivals.FIXED, kept)
 
 

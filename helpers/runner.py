@@ -60,20 +60,21 @@ def inputs(setting: Setting) -> str:
     CourseError when the corpus is absent: that is known before the first lesson starts. Of joined
     corpora one may be: lesson 09 goes on without it, and the others say what is missing.
     """
-    from helpers.rivals import FIXED  # imports scipy: not before the first line is printed
-
     clips = [_stat(p) for p in corpora.frame(corpora.present(setting.corpus)[0])["path"]]
     folder = encoder_folder(setting.encoder)
     encoder = [_stat(p) for p in sorted(folder.iterdir())] if folder else setting.encoder
     modules = sorted((ROOT / "helpers").glob("*.py"))
     code = [p.read_text() for p in modules if p.stem not in ROOM_5]  # these change no figure
-    fixed = FIXED.read_text(encoding="utf-8") if FIXED.is_file() else ""
-    return _digest(setting, clips, encoder, code, fixed, versions(), _threads())
+    return _digest(setting, clips, encoder, code, versions(), _threads())
 
 
 def _fingerprint(path: Path, shared: str) -> str:
-    cells = read_notebook(path)["cells"]
-    return _digest(shared, [[cell["cell_type"], "".join(cell["source"])] for cell in cells])
+    from helpers.rivals import FIXED  # imports scipy: not before the first line is printed
+
+    cells = [[c["cell_type"], "".join(c["source"])] for c in read_notebook(path)["cells"]]
+    contest = any("rivals.contest" in source for _, source in cells)  # reads what was fixed beforehand
+    fixed = FIXED.read_text(encoding="utf-8") if contest and FIXED.is_file() else ""
+    return _digest(shared, cells, fixed)
 
 
 def _finished(run: Path, name: str, fingerprint: str) -> dict | None:

@@ -12,10 +12,12 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from helpers import __version__, corpora, results
@@ -72,7 +74,7 @@ def _fingerprint(path: Path, shared: str) -> str:
     from helpers.rivals import FIXED  # imports scipy: not before the first line is printed
 
     cells = [[c["cell_type"], "".join(c["source"])] for c in read_notebook(path)["cells"]]
-    contest = any("rivals.contest" in source for _, source in cells)  # reads what was fixed beforehand
+    contest = any("rivals.contest" in source for _, source in cells)  # reads FIXED
     fixed = FIXED.read_text(encoding="utf-8") if contest and FIXED.is_file() else ""
     return _digest(shared, cells, fixed)
 
@@ -108,6 +110,7 @@ def _environment(setting: Setting, records: Path):
         [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
     pinned |= {"SER_RESULTS": str(records), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    pinned["SER_CORPORA"] = str(corpora.root())  # kernels start in notebooks/, not where you are
     pinned["TQDM_DISABLE"] = "1"  # bars are for terminals; pages would keep every step of them
     if encoder_folder(setting.encoder):
         pinned["HF_HUB_OFFLINE"] = "1"
@@ -118,6 +121,13 @@ def _environment(setting: Setting, records: Path):
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def _from_kernel(path, start: Path) -> str:
+    """A path as a lesson says it: kernels start in `start`. Inside the clone it stays relative."""
+    path = Path(path).expanduser().resolve()
+    inside = path.is_relative_to(ROOT)
+    return Path(os.path.relpath(path, start) if inside else path).as_posix()
 
 
 def _lesson(path: Path, setting: Setting, run: Path, fingerprint: str, progress) -> str | None:
@@ -131,9 +141,12 @@ def _lesson(path: Path, setting: Setting, run: Path, fingerprint: str, progress)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     records, executed = work / "records.json", work / path.name
-    inside = run.resolve().is_relative_to(ROOT)
-    out = os.path.relpath(run.resolve(), path.parent) if inside else str(run.resolve())
-    parameters = setting._asdict() | {"out": Path(out).as_posix()}
+    seen = partial(_from_kernel, start=path.parent)
+    parameters = setting._asdict() | {"out": seen(run)}
+    parameters["corpus"] = re.sub(r"(?<=folder:)[^+]+", lambda m: seen(m[0]), setting.corpus)
+    folder = encoder_folder(setting.encoder)
+    if folder and "/" in setting.encoder:
+        parameters["encoder"] = seen(folder)
     started, failure = time.monotonic(), None
     try:
         with _environment(setting, records.resolve()):

@@ -70,6 +70,28 @@ def test_an_absent_part_of_joined_corpora_is_the_lessons_business(world, monkeyp
     assert list(found) == ["09_ensemble"] and found["09_ensemble"]["n"]["value"] > 0
 
 
+def test_relative_paths_are_meant_from_where_you_stand(world, monkeypatch, tmp_path):
+    """Kernels start in notebooks/; what the command names must still be found."""
+    lessons, elsewhere = world / "lessons", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setattr(runner, "run", partial(runner.run, folder=lessons))
+    monkeypatch.chdir(elsewhere)
+    (elsewhere / "cc" / "emodb" / "wav").mkdir(parents=True)
+    clip = next((world / "clips").rglob("*.wav"))
+    (elsewhere / "cc" / "emodb" / "wav" / "03a01Fa.wav").write_bytes(clip.read_bytes())
+    monkeypatch.setenv("SER_CORPORA", "cc")
+    count = "from pathlib import Path\nfrom helpers import corpora, results"
+    found = "assert Path(encoder, 'config.json').is_file()"
+    also = "results.record('n', len(corpora.frame(corpus)))"
+    write_lesson(lessons / "01_data.ipynb", count, found, also)
+    there = os.path.relpath(world, elsewhere)
+    words = ["run", "--corpus", f"folder:{there}/clips+emodb", "--encoder", f"{there}/tiny"]
+    assert cli.main([*words, "--out", "out"]) == 0
+    found = results.read_results(elsewhere / "out" / "results.json")
+    clips = len(list((world / "clips").rglob("*.wav")))
+    assert found["notebooks"]["01_data"]["n"]["value"] == clips + 1
+
+
 def test_a_failing_lesson_names_its_cell_and_the_others_go_on(go, world, capsys):
     write_lesson(world / "lessons" / "01_data.ipynb", "x = 1", 'raise ValueError("no speech")')
     write_lesson(world / "lessons" / "03_calibration.ipynb", RECORD)

@@ -138,6 +138,8 @@ def frame(spec: str) -> pd.DataFrame:
         raise CourseError(f"corpus '{spec}' names the same corpus twice")
     tables = [_one(part) for part in parts]
     table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]
+    if len(doubles := table.loc[table.utterance.duplicated(), "utterance"]):
+        raise CourseError(f"corpus '{spec}': two folders of one name, {doubles.iloc[0]} in both")
     words = table.select_dtypes(exclude="number").columns
     table[words] = table[words].astype(object).where(table[words].notna(), None)
     return table.sort_values("utterance", ignore_index=True)

@@ -250,6 +250,8 @@ def table(path: Path) -> Iterator[dict]:
         if column not in rows[0]:
             raise CourseError(f"{path}: no column '{column}'{nearest(column, rows[0])}")
     for number, row in enumerate(rows, 2):
+        if None in row.values():
+            raise CourseError(f"{path} line {number}: fewer fields than columns")
         audio = (path.parent / row["path"]).resolve()
         if not audio.is_file():
             raise CourseError(f"{path} line {number}: no file {row['path']}")
@@ -258,10 +260,10 @@ def table(path: Path) -> Iterator[dict]:
             rest |= {
                 name: float(rest[name]) if rest[name] else None for name in PAD if name in rest
             }
+            votes = {k.removeprefix("votes_"): int(float(v or 0)) for k, v in row.items()
+                     if k and k.startswith("votes_")}  # fmt: skip
         except ValueError as error:
             raise CourseError(f"{path} line {number}: {error}") from None
-        votes = {k.removeprefix("votes_"): int(v or 0) for k, v in row.items()
-                 if k and k.startswith("votes_")}  # fmt: skip
         yield rest | {"path": audio} | ({"votes": votes} if votes else {})
 
 
@@ -273,6 +275,8 @@ def _class_folders(where: Path) -> Iterator[dict]:
         labels = [name for name in above if name.lower() in ALIASES]
         if not labels:
             canonical(above[-1] if above else path.stem)  # raises, and says what is expected
+        if len({canonical(name) for name in labels}) > 1:
+            raise CourseError(f"{path}: {' and '.join(labels)} both name an emotion; rename one")
         others = [name for name in above if name != labels[-1]]
         yield {"path": path, "emotion": labels[-1], "speaker": others[-1] if others else "unknown"}
 
@@ -281,8 +285,11 @@ def _csv(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file, none when it is not there (subsets leave tables out)."""
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8-sig") as lines:
-        return list(csv.DictReader(lines))
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            return list(csv.DictReader(lines))
+    except UnicodeDecodeError as error:
+        raise CourseError(f"{path}: {error.reason}; save it as UTF-8") from None
 
 
 def _votes(labels: Iterable[str]) -> dict[str, int]:

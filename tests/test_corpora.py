@@ -249,6 +249,9 @@ def test_folder_with_a_csv_of_any_columns(here):
         ("path,emotion,speaker\n", "missing or without rows"),
         ("path,emotion,speaker,arousal\na.wav,sad,x,high\n", "line 2: could not convert .*high"),
         ("path,emotion,speaker\na.wav,sad,x\na.wav,sad,x\n", "mine/a is listed twice"),
+        ("path,emotion,speaker\na.wav,happy\n", "list.csv line 2: fewer fields than columns"),
+        ("emotion,speaker,path\nhappy,x\n", "list.csv line 2: fewer fields than columns"),
+        ("path,emotion,speaker,votes_sad\na.wav,sad,x,two\n", "line 2: could not convert .*two"),
     ],
 )
 def test_bad_csv(here, text, message):
@@ -257,6 +260,33 @@ def test_bad_csv(here, text, message):
     with pytest.raises(CourseError, match=message) as caught:
         corpora.frame(f"folder:{here.root}/mine")
     assert "\n" not in str(caught.value)
+
+
+def test_votes_may_be_written_as_a_spreadsheet_does(here):
+    here("mine/a.wav")
+    (here.root / "mine/list.csv").write_text("path,emotion,speaker,votes_sad\na.wav,sad,x,2.0\n")
+    assert corpora.frame(f"folder:{here.root}/mine")["votes"].tolist() == [{"sad": 2}]
+
+
+def test_csv_that_is_not_utf8(here):
+    here("mine/a.wav")
+    text = "path,emotion,speaker\na.wav,happy,J\u00f6rg\n"
+    (here.root / "mine/list.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(CourseError, match="list.csv: .*save it as UTF-8"):
+        corpora.frame(f"folder:{here.root}/mine")
+
+
+@pytest.mark.parametrize("path", ["sad/Joy/1.wav", "joy/N/1.wav"])
+def test_two_folders_that_name_an_emotion(here, path):
+    here(f"mine/{path}")
+    with pytest.raises(CourseError, match="both name an emotion"):
+        corpora.frame(f"folder:{here.root}/mine")
+
+
+def test_two_folders_of_one_name_do_not_join(here):
+    here("rec/happy/1.wav", "x/rec/happy/1.wav")
+    with pytest.raises(CourseError, match="two folders of one name, rec/happy/1 in both"):
+        corpora.frame(f"folder:{here.root}/rec+folder:{here.root}/x/rec")
 
 
 def test_class_folder_that_is_no_emotion(here):

@@ -31,7 +31,7 @@ def probe(features, labels, groups, train, test, strengths=(1e-3, 1e-2, 1e-1)) -
 
     Cross-validation over `groups` (speakers) inside `train` chooses by UAR. Returns `layer`, `C`,
     the UAR `scores (L, C)` of that choice, `predicted` labels of `test`, and the probe as one
-    linear map on the chosen layer: `weight (K, H)`, `bias (K,)` (K > 2).
+    linear map on the chosen layer: `weight (K, H)`, `bias (K,)`.
     """
     folds = min(3, len(np.unique(groups[train])))
     if folds < 2:
@@ -48,8 +48,11 @@ def probe(features, labels, groups, train, test, strengths=(1e-3, 1e-2, 1e-1)) -
     fitted = _linear(strengths[s]).fit(features[train, layer], labels[train])
     scaler, linear = fitted[0], fitted[1]
     weight = linear.coef_ / scaler.scale_
+    bias = linear.intercept_ - weight @ scaler.mean_
+    if len(weight) == 1:  # two classes have one logit between them: half of it for each
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     return {"layer": int(layer), "C": strengths[s], "scores": scores, "weight": weight,
-            "bias": linear.intercept_ - weight @ scaler.mean_,
+            "bias": bias,
             "predicted": fitted.predict(features[test, layer])}
 
 
@@ -70,7 +73,7 @@ def artefact(frame, encoder="embedded", seed=0, profile="quick", folder="runs/co
     how = {"corpus": corpus_of(frame), "encoder": encoder.name,
            "encoder_key": encoder.key, "dtype": encoder.dtype, "seed": seed, "profile": profile,
            "split": split, "settings": asdict(settings), "segment_s": kept.SEGMENT_S,
-           "hop_s": kept.HOP_S, "clips": key(*frame["utterance"], *frame["emotion"])}
+           "hop_s": kept.HOP_S, "clips": _digest(frame)}
     name = "-".join([how["corpus"], Path(encoder.name).name, split, profile, str(seed),
                      key(json.dumps(how, sort_keys=True))[:8]])
     place = Path(folder) / "artefacts" / re.sub(r"[^\w+.-]", "_", name)
@@ -84,6 +87,13 @@ def artefact(frame, encoder="embedded", seed=0, profile="quick", folder="runs/co
     except Timeout:
         raise CourseError(f"{place}: another run is writing here; wait for it, or choose another "
                           "--out") from None
+
+
+def _digest(frame) -> str:
+    """What clips an artefact was made from: who says what with which emotion, and file sizes."""
+    told = frame[["utterance", "emotion", "speaker", "gender"]].astype(str).to_numpy()
+    sizes = [str(Path(p).stat().st_size) if Path(p).exists() else "" for p in frame["path"]]
+    return key(*told.ravel(), *sizes)
 
 
 def features(paths, encoder, settings, folder, progress=True) -> np.ndarray:
@@ -183,7 +193,7 @@ def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place
     set_seed(seed)
     train, stop = (part[labels[part] >= 0] for part in (turn.train, turn.stop))
     paths, model = frame["path"].to_numpy(), networks.build(encoder, known)
-    if settings.probe_head and len(known) > 2:
+    if settings.probe_head:
         start_as_probe(model, before, labels, frame["speaker"].to_numpy(), train)
     if settings.freeze_front and hasattr(model, "freeze_feature_encoder"):
         model.freeze_feature_encoder()

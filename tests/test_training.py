@@ -299,6 +299,26 @@ def test_probe_chooses_without_test_rows():
         training.probe(features, labels, groups, np.arange(15), turn.test)
 
 
+def test_a_probe_of_two_classes_has_a_logit_each():
+    rng = np.random.default_rng(1)
+    labels, groups = np.tile([0, 1], 60), np.repeat(np.arange(8), 15)
+    features = rng.normal(size=(120, 1, 4)) + 1.5 * labels[:, None, None]
+    got = training.probe(features, labels, groups, np.arange(90), np.arange(90, 120))
+    assert got["weight"].shape == (2, 4) and got["bias"].shape == (2,)
+    linear = features[90:, 0] @ got["weight"].T + got["bias"]
+    assert np.array_equal(linear.argmax(1), got["predicted"])
+    assert (got["predicted"] == labels[90:]).mean() > 0.8
+
+
+def test_who_spoke_is_part_of_an_artefacts_name(made, frame, encoder, monkeypatch):
+    """A corrected table of speakers must not read back a model that was split by the old one."""
+    other = frame.assign(speaker=np.roll(frame["speaker"], 1))
+    monkeypatch.setattr(training, "_make", lambda *_: "made anew")
+    place = made.folder.parents[1]
+    assert training.artefact(other, encoder, folder=place, progress=False) == "made anew"
+    assert training.artefact(frame, encoder, folder=place, progress=False) != "made anew"
+
+
 def test_any_network_that_gives_logits_can_be_fitted(tmp_path):
     class Line(torch.nn.Module):
         def __init__(self):

@@ -1,6 +1,5 @@
 """Read any audio file as 16 kHz mono, and cut it: the only place where files are decoded."""
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -65,27 +64,6 @@ def check(wave: np.ndarray, path: str | Path = "this clip") -> np.ndarray:
     if np.abs(wave - wave.mean()).max() < SILENCE:
         raise AudioError(path, "silent")
     return wave
-
-
-def stream(
-    paths: Iterable[str | Path], skipped: list[AudioError], progress: str = ""
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield ``(position, wave)`` for every usable file; append the others to ``skipped``.
-
-    ``progress`` names a progress bar; without a name there is none.
-    """
-    paths = list(paths)
-    if progress:
-        from tqdm.auto import tqdm
-
-        paths = tqdm(paths, desc=progress, unit="clip", leave=False)
-    for position, path in enumerate(paths):
-        try:
-            wave = read(path)
-        except AudioError as error:
-            skipped.append(error)
-            continue
-        yield position, wave
 
 
 def report(skipped: list[AudioError], shown: int = 10) -> str:

@@ -97,6 +97,12 @@ COMMANDS = {
 }
 
 
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 0 up")
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole manual."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -116,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
     option |= {"metavar": "E", "default": [default.encoder]}
     run.add_argument("--encoder", **option, help="name, folder or hub id (default: %(default)s)")
     option |= {"metavar": "S", "default": [default.seed]}
-    run.add_argument("--seed", **option, type=int, help="default: %(default)s")
+    run.add_argument("--seed", **option, type=_seed, help="0 or more (default: %(default)s)")
     run.add_argument(
         "--profile", choices=PROFILES, default=default.profile,
         help="quick: minutes on two cores; full: every turn; paper: the source's own settings",

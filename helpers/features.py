@@ -20,7 +20,6 @@ FRAME, HOP, COEFFICIENTS = 400, 160, 13  # samples: windows of 25 ms every 10 ms
 F0_LOW, F0_HIGH = 60.0, 500.0  # Hz: a low man's voice to a woman's shout
 VERSION = "mfcc-3"  # a part of the cache's key: change it with the settings above
 FRAMES, STRIDE = 162, 2  # of `mfcc_frames`: as many as source 3 takes, every second frame
-FRAMES_HOP = STRIDE * HOP  # samples: 20 ms, wav2vec2's own step; 162 frames are 3.24 s
 
 
 def mfcc(wave: np.ndarray) -> np.ndarray:
@@ -136,7 +135,8 @@ def _each(
     # A thread a core; inside, the many small matrix products would only wait on each other.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         made = pool.map(one, [paths[i] for i in todo])
-        bar = tqdm(made, "MFCC", len(todo), unit="clip", leave=False, disable=not progress)
+        off = not progress or bool(os.environ.get("TQDM_DISABLE"))  # the runner has a bar
+        bar = tqdm(made, "MFCC", len(todo), unit="clip", leave=False, disable=off)
         new = dict(zip(todo, bar, strict=True))
     skipped = [value for value in new.values() if isinstance(value, audio.AudioError)]
     new = {i: value for i, value in new.items() if not isinstance(value, audio.AudioError)}

@@ -153,17 +153,6 @@ def threshold_at_accuracy(confidence, correct, target: float = 0.95) -> float:
     return float(confidence[order][good[-1]]) if good.size else float("inf")
 
 
-def coverage_at_accuracy(tune_confidence, tune_correct, confidence, correct, target: float = 0.95):
-    """``(coverage, accuracy reached, threshold)``: threshold chosen on the tune part, used on test.
-
-    The accuracy is NaN when nothing is kept.
-    """
-    threshold = threshold_at_accuracy(tune_confidence, tune_correct, target)
-    kept = np.asarray(confidence) >= threshold
-    reached = float(np.mean(np.asarray(correct)[kept])) if kept.any() else float("nan")
-    return float(kept.mean()), reached, threshold
-
-
 # --- unknown emotions: the unknown is the positive class --------------------------------------
 # With the *known* as positive call aupr(-scores, ~unknown), fpr95(-scores, ~unknown).
 
@@ -242,14 +231,3 @@ def f1_unknown(flagged, unknown, prevalence: float | None = None) -> float:
 def f1_reject_all(prevalence: float) -> float:
     """F1 of flagging everything: the number that a detector has to beat."""
     return 2 * prevalence / (1 + prevalence)
-
-
-def f1_threshold(scores, unknown, prevalence: float | None = None) -> float:
-    """Threshold (flag when score >= it) with the best F1 on a tuning part; ties go to the highest.
-
-    Never chosen on test clips: tune on pseudo-unknowns.
-    """
-    scores, unknown = _two_sides(scores, unknown)
-    options = np.unique(scores)[::-1]
-    reached = [f1_unknown(scores >= option, unknown, prevalence) for option in options]
-    return float(options[np.argmax(reached)])

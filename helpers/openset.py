@@ -3,7 +3,7 @@
 Derived in lesson 05 (entropy, maximum probability, margin, MaxLogit, energy) and lesson 06
 (Mahalanobis). Source 1: Anand, Singh, Shukla, "Extending Wav2Vec2-Based Speech Emotion Classifiers
 to the Open-Set". ``logits``, ``probs (n, K)``; ``embeddings (n, H)``; ``labels (n,)`` in 0..K-1.
-Thresholds: ``metrics.f1_threshold`` on pseudo-unknowns, at a stated prevalence.
+Thresholds: ``pseudo.tune`` and ``pseudo.threshold``, on pseudo-unknowns, at a stated prevalence.
 """
 
 import numpy as np

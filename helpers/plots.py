@@ -102,14 +102,13 @@ def legend_below(fig, *axes):
     fig.legend(handles.values(), handles, loc="outside lower center", ncols=columns)
 
 
-def confidence_histogram(ax, bins: Bins, accuracy: float, confidence: float, counts: bool = True):
+def confidence_histogram(ax, bins: Bins, accuracy: float, confidence: float):
     """Clips per bin; the mean confidence and the accuracy as lines; the count stands above."""
     left, width = bins.edges[:-1], np.diff(bins.edges)
     ax.bar(left, bins.counts, width, align="edge", color="#C8C8C8", edgecolor="white")
-    if counts:
-        for x, count in zip(left + width / 2, bins.counts, strict=True):
-            if count:
-                ax.text(x, count, str(count), ha="center", va="bottom", fontsize=7.5)
+    for x, count in zip(left + width / 2, bins.counts, strict=True):
+        if count:
+            ax.text(x, count, str(count), ha="center", va="bottom", fontsize=7.5)
     ax.axvline(accuracy, color=BLUE, lw=2, label=f"accuracy {accuracy:.2f}")
     ax.axvline(
         confidence, color="#D55E00", lw=2, ls="--", label=f"mean confidence {confidence:.2f}"

@@ -29,12 +29,8 @@ class Setting(NamedTuple):
     profile: str = "quick"
 
     @property
-    def group(self) -> str:
-        return f"{slug(self.corpus)}-{slug(self.encoder)}"
-
-    @property
     def name(self) -> str:
-        return f"{self.group}-{self.seed}"
+        return f"{slug(self.corpus)}-{slug(self.encoder)}-{self.seed}"
 
 
 def slug(text: str) -> str:

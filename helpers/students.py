@@ -96,9 +96,10 @@ def write(target: Path, folder: Path = NOTEBOOKS) -> list[Path]:
 
     Raises CourseError when ``target`` is not empty: it may hold a student's work.
     """
+    target = target.resolve()  # "." has no name
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CourseError(f"{target} is not empty; name a new folder for the student edition")
-    if target.resolve().is_relative_to(ROOT / "data"):
+    if target.is_relative_to(ROOT / "data"):
         raise CourseError(f"{target} lies in data/, which is copied; name another folder")
     part = target.with_name(f"{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)

@@ -76,10 +76,11 @@ def test_what_cannot_be_used_says_why(tmp_path):
             audio.read(tmp_path / f"{name}.wav")
         assert caught.value.path == tmp_path / f"{name}.wav"
         assert "\n" not in str(caught.value)
-    good = write(tmp_path / "z.wav", tone())
     skipped = []
-    found = list(audio.stream([tmp_path / "silent.wav", good, tmp_path / "short.wav"], skipped))
-    assert [position for position, _ in found] == [1]
+    for name in ("silent.wav", "short.wav"):
+        with pytest.raises(AudioError) as caught:
+            audio.read(tmp_path / name)
+        skipped.append(caught.value)
     assert audio.report(skipped).startswith("2 clips skipped: silent.wav (silent), short.wav (0.05")
     assert audio.report([]) == ""
     assert audio.report(skipped * 10, shown=1).endswith("and 19 more")

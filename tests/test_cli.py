@@ -18,7 +18,8 @@ from helpers.errors import CourseError
         (["rnu"], "did you mean 'run'"),
         (["run", "--coprus", "emodb"], "did you mean '--corpus'"),
         (["run", "--profile", "quik"], "did you mean 'quick'"),
-        (["run", "--seed", "one"], "invalid int value"),
+        (["run", "--seed", "one"], "'one' is no whole number from 0 up"),
+        (["run", "--seed", "-1"], "'-1' is no whole number from 0 up"),
         ([], "required"),
     ],
 )

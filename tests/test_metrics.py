@@ -120,15 +120,11 @@ def test_aurc_by_hand():
     assert risk[-1] == pytest.approx(1 / 3)
 
 
-def test_coverage_at_accuracy_uses_the_tune_part_for_its_threshold():
+def test_threshold_at_accuracy():
     confidence, correct = [0.9, 0.8, 0.8, 0.6], [1, 1, 0, 1]
     assert metrics.threshold_at_accuracy(confidence, correct, 0.95) == 0.9
     assert metrics.threshold_at_accuracy(confidence, correct, 0.75) == 0.6
     assert metrics.threshold_at_accuracy([0.9], [0], 0.95) == np.inf
-    kept = metrics.coverage_at_accuracy(confidence, correct, [0.95, 0.91, 0.5, 0.4], [1, 0, 1, 1])
-    assert kept == (0.5, 0.5, 0.9)
-    nothing = metrics.coverage_at_accuracy([0.9], [0], [0.95], [1])
-    assert nothing[0] == 0 and np.isnan(nothing[1])
 
 
 @settings(max_examples=30, deadline=None)
@@ -178,8 +174,6 @@ def test_f1_of_unknown():
     assert metrics.f1_unknown(everything, unknown, 0.375) == pytest.approx(
         metrics.f1_reject_all(0.375)
     )
-    scores = np.where(unknown, 1.0, 0.0)
-    assert metrics.f1_threshold(scores, unknown) == 1.0
 
 
 def test_ranking_needs_both_sides():

@@ -3,8 +3,9 @@
     ser-course run --corpus ravdess emodb --seed 0 1 2 --profile full --out runs/reference
     python tools/collect_reference.py runs/reference
 
-A cell tagged `figure-NAME` gives `figures/<corpus>-NAME.png`, from the run of the first seed. Only
-plots of results are tagged: no picture of a clip leaves a restricted corpus.
+Lessons that the sweep did not run stay in the file, if that was made with the same seeds and
+profile. A cell tagged `figure-NAME` gives `figures/<corpus>-NAME.png`, from the run of the first
+seed. Only plots of results are tagged: no picture of a clip leaves a restricted corpus.
 """
 
 import argparse
@@ -54,7 +55,13 @@ def main() -> None:
     for group, merged in pooled.items():
         merged["run"]["encoder"] = Path(merged["run"]["encoder"]).name  # no folder of one machine
         name = label(merged["run"])
-        results.write_json(ROOT / "data" / "reference" / f"{name}.json", merged)
+        target = ROOT / "data" / "reference" / f"{name}.json"
+        if target.is_file():
+            there = results.read_results(target)
+            if all(there["run"][k] == merged["run"][k] for k in ("seeds", "profile")):
+                both = there["notebooks"] | merged["notebooks"]
+                merged["notebooks"] = dict(sorted(both.items()))
+        results.write_json(target, merged)
         first = next(path for run, path in folders.items() if run.rpartition("-")[0] == group)
         print(name, merged["run"]["seeds"], *figures(first, name, ROOT / "figures"))
 

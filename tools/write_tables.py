@@ -87,7 +87,10 @@ ENSEMBLE = (
     ("09_ensemble", "uar_late_fusion", "UAR, late fusion", True),
     ("09_ensemble", "uar_ensemble_minus_best_branch", "both minus the better branch", True),
     ("09_ensemble", "uar_ensemble_without_tess", "UAR, both, without TESS", True),
+    ("09_ensemble", "uar_ensemble_without_crema_d", "UAR, both, without CREMA-D", True),
+    ("09_ensemble", "uar_corpus_only", "UAR, knowing nothing but the corpus", True),
     ("09_ensemble", "uar_leave_corpus_out", "UAR, both, on a corpus never heard", True),
+    ("09_ensemble", "chance_leave_corpus_out", "its chance", True),
 )
 
 
@@ -134,6 +137,8 @@ def measured(shown, columns) -> str:
     """Figures of the reference runs that are there, beside what a source claims elsewhere."""
     files = {title: results.read_results(REFERENCE / f"{name}.json") for name, title in columns
              if (REFERENCE / f"{name}.json").is_file()}
+    lessons = {lesson for lesson, *_ in shown}
+    files = {title: file for title, file in files.items() if lessons & set(file["notebooks"])}
     heads = []
     for title, file in files.items():
         seeds = file["run"]["seeds"]

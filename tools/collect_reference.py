@@ -61,6 +61,7 @@ def main() -> None:
             if all(there["run"][k] == merged["run"][k] for k in ("seeds", "profile")):
                 both = there["notebooks"] | merged["notebooks"]
                 merged["notebooks"] = dict(sorted(both.items()))
+                merged["run"]["seconds"] = there["run"]["seconds"] | merged["run"]["seconds"]
         results.write_json(target, merged)
         first = next(path for run, path in folders.items() if run.rpartition("-")[0] == group)
         print(name, merged["run"]["seeds"], *figures(first, name, ROOT / "figures"))

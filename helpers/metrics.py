@@ -111,16 +111,21 @@ def brier(probs, labels) -> float:
     return float((wrong**2).sum(axis=1).mean())
 
 
-def ece_floor(probs, bins: int = BINS, draws: int = FLOOR_DRAWS, seed: int = 0) -> float:
-    """Mean ECE that a *perfectly calibrated* model with these confidences would show.
+def ece_noise(probs, bins: int = BINS, draws: int = FLOOR_DRAWS, seed: int = 0) -> np.ndarray:
+    """ECEs ``(draws,)`` that a *perfectly calibrated* model with these confidences would show.
 
     Each draw calls every clip right with a probability equal to its own confidence. What is left
-    is the noise of a finite sample: an ECE is to be read as an excess over this floor.
+    is the noise of a finite sample.
     """
     confidence = np.asarray(probs, dtype=float).max(axis=1)
     member = np.eye(bins)[_bin_numbers(confidence, np.linspace(0, 1, bins + 1))]  # (n, b)
     right = np.random.default_rng(seed).random((draws, len(confidence))) < confidence
-    return float(np.abs((right - confidence) @ member).sum(axis=1).mean() / len(confidence))
+    return np.abs((right - confidence) @ member).sum(axis=1) / len(confidence)
+
+
+def ece_floor(probs, bins: int = BINS, draws: int = FLOOR_DRAWS, seed: int = 0) -> float:
+    """Mean of ``ece_noise``: an ECE is to be read as an excess over this floor."""
+    return float(ece_noise(probs, bins, draws, seed).mean())
 
 
 # --- keeping the confident --------------------------------------------------------------------

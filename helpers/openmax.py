@@ -13,6 +13,7 @@ from math import ceil
 
 import numpy as np
 from scipy import optimize, special
+from scipy.spatial.distance import cdist
 
 from helpers.errors import CourseError
 from helpers.estimators import Estimator
@@ -130,16 +131,18 @@ class PrintedOpenMax(_OpenSet):
 class BendaleOpenMax(_OpenSet):
     """Bendale & Boulton 2016, "Towards open set deep networks", algorithms 1 and 2.
 
-    Class means of the *logits* of correctly classified rows, Euclidean distance, a Weibull on the
-    ``tail`` largest (a count), and the ``rank`` highest logits revised, the i-th with weight
+    Class means of the *logits* of correctly classified rows, a Weibull on the ``tail`` largest
+    distances (a count), and the ``rank`` highest logits revised, the i-th with weight
     (rank - i + 1) / rank, as their code has it (printed: (rank - i) / rank, which leaves the
-    rank-th untouched, and at rank 1 everything).
+    rank-th untouched, and at rank 1 everything). ``distance``: "euclidean", as algorithm 1 prints
+    it, or "eucos", the default of their code: Euclidean / 200 + (1 - cosine).
     Fitted: ``means_ (K, K)``, ``weibull_ (K, 3)``. A class without a correct row takes all it has.
     """
 
-    def __init__(self, tail: int = 20, rank: int = 3):
+    def __init__(self, tail: int = 20, rank: int = 3, distance: str = "euclidean"):
         self.tail = tail
         self.rank = rank
+        self.distance = distance
 
     def fit(self, logits, y):
         """``logits (n, K)``, ``y (n,)`` of the training rows."""
@@ -150,6 +153,8 @@ class BendaleOpenMax(_OpenSet):
             raise CourseError(f"rank: expected 1 to {classes} (the classes), got {self.rank}")
         if self.tail < 3:
             raise CourseError(f"tail: expected 3 distances or more, got {self.tail}")
+        if self.distance not in ("euclidean", "eucos"):
+            raise CourseError(f"distance: expected euclidean or eucos, got {self.distance!r}")
         if len(y) and y.max() >= classes:
             raise CourseError(f"labels: class {y.max()}, but the logits have {classes} columns")
         keep = logits.argmax(axis=1) == y
@@ -161,17 +166,25 @@ class BendaleOpenMax(_OpenSet):
                 keep |= y == c
         logits, y = logits[keep], y[keep]
         self.means_ = np.stack([logits[y == c].mean(axis=0) for c in range(classes)])
-        own = np.linalg.norm(logits - self.means_[y], axis=1)
+        own = self._distances(logits)[np.arange(len(y)), y]
         self.weibull_ = fit_tails(own, y, classes, lambda n: min(n, self.tail), shift=True)
         return self
+
+    def _distances(self, logits) -> np.ndarray:
+        """(n, K) -> (n, K): from each row to each class mean."""
+        apart = cdist(logits, self.means_)
+        if self.distance == "euclidean":
+            return apart
+        # Their 200 suits the thousand logits of ImageNet; with few logits the cosine decides.
+        turned = np.nan_to_num(cdist(logits, self.means_, "cosine"), nan=1.0)  # no direction: 1
+        return apart / 200 + turned
 
     def predict_proba(self, logits) -> np.ndarray:
         """(n, K) -> (n, K+1): softmax of [v ∘ ω, Σ v (1 - ω)]."""
         logits = table(logits, "logits", len(self.weibull_)).astype(np.float64)
-        apart = [np.linalg.norm(logits - mean, axis=1) for mean in self.means_]
         place = np.argsort(np.argsort(-logits, axis=1, kind="stable"), axis=1)  # 0 = the highest
         weight = np.maximum(self.rank - place, 0) / self.rank
-        omega = 1 + weight * special.expm1(log_alpha(np.stack(apart, axis=1), self.weibull_))
+        omega = 1 + weight * special.expm1(log_alpha(self._distances(logits), self.weibull_))
         unknown = (logits * (1 - omega)).sum(axis=1, keepdims=True)
         return special.softmax(np.hstack([logits * omega, unknown]), axis=1)
 

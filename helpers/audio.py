@@ -1,5 +1,6 @@
 """Read any audio file as 16 kHz mono, and cut it: the only place where files are decoded."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,10 @@ class AudioError(CourseError):
         self.path, self.reason = Path(path), reason
 
 
-def read(path: str | Path) -> np.ndarray:
+def read(path: str | Path, raw: bytes | None = None) -> np.ndarray:
     """Decode a wav, flac, ogg, opus or mp3 file to float32 (n,) at 16 kHz, full scale = 1.
+
+    ``raw``: the file's bytes, where they have been read already.
 
     Channels are averaged (a channel of silence halves the level, opposite channels cancel); any
     other rate is resampled with soxr at its high quality. Raises ``AudioError`` when the file is
@@ -30,12 +33,13 @@ def read(path: str | Path) -> np.ndarray:
     import soundfile
 
     path = Path(path)
-    if not path.is_file():
+    if raw is None and not path.is_file():
         raise AudioError(path, "no such file")
-    if path.stat().st_size == 0:
+    if (path.stat().st_size if raw is None else len(raw)) == 0:
         raise AudioError(path, "empty file")
     try:
-        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        source = path if raw is None else io.BytesIO(raw)
+        wave, rate = soundfile.read(source, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = str(error).split(":")[-1].strip().rstrip(".")
         raise AudioError(path, f"cannot be decoded ({reason})") from None

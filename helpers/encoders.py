@@ -28,6 +28,7 @@ EMBEDDED = Path(__file__).resolve().parents[1] / "data" / "encoders" / "embedded
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "whisper")
 KNOWN = ("embedded", "facebook/wav2vec2-base", "facebook/hubert-base-ls960",
          "microsoft/wavlm-base", "facebook/data2vec-audio-base", "openai/whisper-base")
+VERSION = 1  # of the code from file to embedding: another number makes every cached row anew
 WINDOW = 256  # files decoded ahead: memory grows with this, not with the number of files
 
 
@@ -67,13 +68,19 @@ class Encoder:
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of configuration and weights: what this encoder computes, whatever its name."""
+        """SHA-256 of configuration and weights: which encoder this is, whatever its name."""
         digest = hashlib.sha256(json.dumps(self.config.to_diff_dict(), sort_keys=True,
                                            default=str).encode())
         for name, value in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
         return digest.hexdigest()
+
+    @cached_property
+    def cache_key(self) -> str:
+        """What `embed` computes: `key`, the preprocessor's settings, precision, this code."""
+        settings = json.dumps(self.extractor.to_dict(), sort_keys=True, default=str)
+        return key(self.key, settings, self.dtype, VERSION)
 
     def batch(self, waves, normalise: bool | None = None) -> dict:
         """Model input for `waves` (16 kHz, 1-D each): `input_values` and, if needed, a mask.
@@ -102,6 +109,9 @@ class Encoder:
     def _mel(self, waves) -> dict:
         """Log-mel frames of the clips only, with the silence after them that convolutions see."""
         limit = 2 * self.config.max_source_positions * self.extractor.hop_length
+        if max(map(len, waves)) > limit:
+            warnings.warn(f"encoder '{self.name}' hears {limit / audio.SAMPLE_RATE:.0f} s of a "
+                          "clip; what comes after is cut", stacklevel=2)
         waves = [w[:limit] for w in waves]
         frames = [-(-len(w) // self.extractor.hop_length) for w in waves]
         room = max(len(w) for w in waves) + 2 * self.extractor.n_fft
@@ -209,18 +219,19 @@ def embed(clips, encoder, layer="last", pooling="mean", normalise=None, length=N
     if pooling not in ("mean", "mean+std", None):
         raise CourseError(f"pooling '{pooling}': use mean, mean+std or None")
     store = Cache(cache) if cache is not None and pooling is not None else None
-    settings = (encoder.key, encoder.dtype, layer, pooling, normalise, length) if store else ()
+    settings = (encoder.cache_key, layer, pooling, normalise, length) if store else ()
 
     def fetch(clip):  # in a thread: soundfile and hashlib release the interpreter's lock
         try:
-            name, wave = None, clip if isinstance(clip, np.ndarray) else None
+            name, raw, wave = None, None, clip if isinstance(clip, np.ndarray) else None
             if store:
                 raw = Path(clip).read_bytes() if wave is None else wave.tobytes()
                 name = key(raw, *settings)
                 row = store.get(name)
                 if row is not None:
                     return name, None, row
-            wave = audio.read(clip) if wave is None else wave
+            # What was hashed is decoded: by now the file may be another.
+            wave = audio.read(clip, raw) if wave is None else wave
             return name, wave if length is None else audio.fix_length(wave, length), None
         except OSError as error:
             return None, None, audio.AudioError(clip, error.strerror)

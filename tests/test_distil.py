@@ -10,6 +10,8 @@ import pytest
 import soundfile as sf
 import torch
 
+from helpers.errors import CourseError
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -23,9 +25,16 @@ def run(tool, *arguments, **environment):
     return done.stdout
 
 
+def call(tool, *arguments):
+    """`main` of an imported tool: as `run`, but torch is loaded already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["x", *map(str, arguments)])
+        tool.main()
+
+
 @pytest.fixture(scope="module")
 def targets(tmp_path_factory):
-    """Targets of a random two-layer Whisper on six noisy tones of two pretended corpora."""
+    """Targets of a random two-layer Whisper on noisy tones of three pretended corpora."""
     from transformers import WhisperConfig, WhisperFeatureExtractor
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
@@ -39,10 +48,12 @@ def targets(tmp_path_factory):
     rng = np.random.default_rng(0)
     for corpus, stem in (("nemo/samples", "IC0_a_1"), ("nemo/samples", "EB0_a_1"),
                          ("nemo/samples", "EB0_a_2"), ("crema_d/AudioWAV", "1002_DFA_HAP_XX"),
-                         ("crema_d/AudioWAV", "1003_DFA_SAD_XX")):
+                         ("crema_d/AudioWAV", "1003_DFA_SAD_XX"),
+                         ("emogator/000", "000020-01-1"), ("emogator/000", "000021-01-1")):
         path = folder / "corpora" / corpus / f"{stem}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
-        wave = 0.1 * np.sin(2 * np.pi * 200 * np.arange(40000) / 16000) + rng.normal(0, 0.01, 40000)
+        n = 30720 if "emogator" in corpus else 40000  # 1.92 s, as most of EmoGator
+        wave = 0.1 * np.sin(2 * np.pi * 200 * np.arange(n) / 16000) + rng.normal(0, 0.01, n)
         sf.write(path, wave.astype(np.float32), 16000)
     forbidden = folder / "corpora" / "emodb" / "wav" / "03a01Fa.wav"
     forbidden.parent.mkdir(parents=True)
@@ -50,35 +61,160 @@ def targets(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SER_CORPORA", str(folder / "corpora"))
         patch.setattr(teacher_targets.corpora, "REPOSITORY", folder)  # not the 1,440 real clips
-        patch.setattr(sys, "argv", ["x", "--teacher", str(teacher), "--out",
-                                    str(folder / "targets"), "--layers", "1", "2"])
-        teacher_targets.main()
-    return folder / "targets"
+        call(teacher_targets, "--teacher", teacher, "--out", folder / "targets", "--layers", 1, 2)
+        yield folder / "targets"
 
 
 def test_the_corpora_that_measure_the_encoder_are_never_heard(targets):
     index = json.loads((targets / "index.json").read_text())
-    assert len(index["files"]) == 5
+    assert len(index["files"]) == 7
     assert not any("emodb" in Path(f).parts for f in index["files"])
     assert np.fromfile(targets / "targets.f16", np.float16).size == sum(index["frames"]) * 2 * 16
 
 
-def test_training_goes_on_from_its_checkpoint_and_exports_a_loadable_encoder(targets, tmp_path):
-    from helpers import encoders
+def test_targets_go_on_where_they_stopped(targets, tmp_path, monkeypatch):
+    from tools import teacher_targets
 
-    first = run("distil_encoder.py", "--targets", targets, "--minutes", 0.02, "--out", tmp_path)
-    second = run("distil_encoder.py", "--targets", targets, "--minutes", 0.04, "--out", tmp_path)
-    assert "resumed" not in first and "resumed at step" in second
+    monkeypatch.setattr(teacher_targets, "EVERY", 1)
+    monkeypatch.setattr(teacher_targets, "batches", lambda frames: [[i] for i in range(7)])
+    options = "--teacher", targets.parent / "teacher", "--layers", 1, 2, "--out", tmp_path
+    states, heard = teacher_targets.Teacher.states, []
+
+    def stop_at(count):
+        def counted(self, waves):
+            heard.append(len(waves))
+            if len(heard) > count:
+                raise KeyboardInterrupt
+            return states(self, waves)
+        monkeypatch.setattr(teacher_targets.Teacher, "states", counted)
+
+    stop_at(3)
+    with pytest.raises(KeyboardInterrupt):
+        call(teacher_targets, *options)
+    with pytest.raises(CourseError, match="unfinished"):
+        teacher_targets.read([tmp_path])
+    heard.clear()
+    stop_at(4)  # seven clips, three of them done
+    call(teacher_targets, *options)
+    for name in ("audio.i16", "targets.f16"):
+        kind = np.int16 if name == "audio.i16" else np.float16
+        a, b = (np.fromfile(folder / name, kind).astype(float) for folder in (tmp_path, targets))
+        np.testing.assert_allclose(a, b, atol=2e-2)  # batches of other sizes
+    with pytest.raises(CourseError, match="other clips or options"):
+        call(teacher_targets, *options, "--speed", 0.25)
+    with pytest.raises(CourseError, match="--layers 3: this teacher has layers 1 to 2"):
+        call(teacher_targets, *options, "--layers", 3)
+
+
+def test_the_teacher_stops_after_the_highest_layer_asked_for(targets):
+    from tools.teacher_targets import Teacher
+
+    wave = np.random.default_rng(0).normal(0, 0.1, 64 * 320 + 80).astype(np.float32)
+    low, both = (Teacher(str(targets.parent / "teacher"), layers) for layers in ([1], [1, 2]))
+    want = both.states([wave])[:, :, :1]
+    low.model.layers[1].forward = None  # would fail if it were called
+    np.testing.assert_array_equal(low.states([wave]), want)
+
+
+def test_a_twentieth_of_emogators_speakers_is_held_out(targets):
+    from tools.distil_encoder import DRAW, LENGTHS, Clips
+    from tools.teacher_targets import HEARD, held_out
+
+    assert held_out("x/emogator/000/000020-01-1.opus")
+    assert not held_out("x/emogator/000/000021-01-1.opus")
+    speakers = [held_out(f"emogator/000/{n:06d}-05-2.opus") for n in range(1, 358)]
+    assert sum(speakers) == 17
+    assert set(DRAW) == {*HEARD, "embedded"}
+    clips = Clips([targets])
+    trained = {Path(clips.items[k][3]).stem: clips.items[k][2] for k in clips.train}
+    assert trained["000021-01-1"] == 92 and 92 in LENGTHS and "000020-01-1" not in trained
+    hours = clips.hours["emogator"]
+    assert hours["trained"] == hours["held_out"] == pytest.approx(92 * 0.02 / 3600, abs=1e-4)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_bfloat16_only_where_it_is_fast(monkeypatch, fast):
+    from tools import teacher_targets
+
+    monkeypatch.setattr(teacher_targets, "fast_bf16", lambda: fast)
+    with teacher_targets.autocast():
+        assert torch.is_autocast_enabled("cpu") is fast
+
+
+def test_training_goes_on_from_its_checkpoint_and_exports_a_loadable_encoder(
+        targets, tmp_path, capsys):
+    from safetensors.torch import load_file
+
+    from helpers import encoders
+    from tools import distil_encoder
+
+    options = "--targets", targets, "--out", tmp_path
+    call(distil_encoder, *options, "--minutes", 0.02)
+    first = capsys.readouterr().out
+    assert "resumed" not in first and "emogator: 0.00 h trained on, 0.00 h held out" in first
+    kept = load_file(tmp_path / "checkpoint.safetensors")
+    call(distil_encoder, *options, "--minutes", 0.02)  # done: nothing changes
+    assert "resumed at step" in capsys.readouterr().out
+    again = load_file(tmp_path / "checkpoint.safetensors")
+    assert all(torch.equal(kept[k], again[k]) for k in kept)
     encoder = encoders.load(str(tmp_path / "encoder"))
     assert encoder.frame_s == 0.02 and encoder.masked
     weights = tmp_path / "encoder" / "model.safetensors"
     assert weights.stat().st_size <= 20e6
-    again = run("distil_encoder.py", "--targets", targets, "--minutes", 0.02, "--start",
-                tmp_path / "encoder", "--out", tmp_path / "again")
-    assert "held out before this round" in again  # heads by least squares, then training
+    average = kept["avg.student.feature_projection.projection.weight"]
+    shipped = encoder.model.feature_projection.projection.weight.detach()
+    assert torch.equal(shipped, average.half().float())
+    with pytest.raises(CourseError, match="--minutes 0.04: .* begun with 0.02; give that again"):
+        call(distil_encoder, *options, "--minutes", 0.04)
+    round_two = "--targets", targets, "--minutes", 0.02, "--out", tmp_path / "again"
+    call(distil_encoder, *round_two, "--start", tmp_path / "encoder")
+    # Heads by least squares, then training.
+    assert "held out before this round" in capsys.readouterr().out
     rounds = json.loads((tmp_path / "again" / "encoder" / "training.json").read_text())
     assert len(rounds) == 2 and all(r["steps"] > 0 for r in rounds)
+    assert set(rounds[1]["hours"]) == {"crema_d", "nemo", "emogator"}
     assert encoders.load(str(tmp_path / "again" / "encoder")).key != encoder.key
+    with pytest.raises(CourseError, match="--start None: .* begun with .*encoder; give that"):
+        call(distil_encoder, *round_two)
+    assert len(json.loads((tmp_path / "again" / "encoder" / "training.json").read_text())) == 2
+
+
+def test_other_layers_than_the_checkpoints_are_named(targets, tmp_path):
+    import shutil
+
+    from tools.distil_encoder import Clips, Run
+
+    run = Run(32, None, {"--targets of layers": "[1, 2] of width 16"})
+    run.save(tmp_path / "checkpoint.safetensors")
+    other = Run(16, None, {"--targets of layers": "[2] of width 16"})
+    with pytest.raises(CourseError, match=r"--targets of layers \[2\].*begun with \[1, 2\]"):
+        other.resume(tmp_path / "checkpoint.safetensors")
+    assert Clips([targets]).layers == "[1, 2] of width 16"
+    copy = Path(shutil.copytree(targets, tmp_path / "copy"))
+    index = json.loads((copy / "index.json").read_text()) | {"layers": [1, 3]}
+    (copy / "index.json").write_text(json.dumps(index))
+    with pytest.raises(CourseError, match="make them alike"):
+        Clips([targets, copy])
+
+
+def test_the_average_follows_the_weights_and_is_kept(tmp_path):
+    from tools.distil_encoder import AVERAGE, Run
+
+    run = Run(16, None, {})
+    bias = run.net["heads"].bias
+    values = (1.0, 2.0, 4.0)
+    for value in values:
+        bias.data.fill_(value)
+        run.follow()
+    want = values[0]
+    for value in values[1:]:
+        want = AVERAGE * want + (1 - AVERAGE) * value
+    torch.testing.assert_close(run.average["heads.bias"], torch.full((16,), want))
+    run.save(tmp_path / "x.safetensors")
+    other = Run(16, None, {})
+    other.resume(tmp_path / "x.safetensors")
+    assert torch.equal(other.average["heads.bias"], run.average["heads.bias"])
+    assert torch.equal(other.net["heads"].bias, bias)
 
 
 def test_every_batch_can_be_drawn_again(targets):

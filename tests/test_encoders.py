@@ -125,6 +125,53 @@ def test_the_key_follows_the_weights_not_the_name(saved, tmp_path):
     assert first.key != encoders.Encoder("x", second.model, second.extractor).key
 
 
+def test_the_key_of_cached_rows_follows_preprocessor_precision_and_code(saved, tmp_path,
+                                                                        monkeypatch):
+    copy = Path(shutil.copytree(saved["wav2vec2"], tmp_path / "other"))
+    first, same = encoders.load(saved["wav2vec2"]), encoders.load(str(copy))
+    settings = copy / "preprocessor_config.json"
+    settings.write_text(settings.read_text().replace('"do_normalize": true',
+                                                     '"do_normalize": false'))
+    raw, half = encoders.load(str(copy)), encoders.load(saved["wav2vec2"], "bfloat16")
+    assert first.cache_key == same.cache_key and first.key == raw.key
+    monkeypatch.setattr(encoders, "VERSION", encoders.VERSION + 1)
+    later = encoders.load(saved["wav2vec2"])
+    assert len({e.cache_key for e in (first, raw, half, later)}) == 4
+
+
+def test_two_folders_that_differ_in_normalising_share_no_cached_row(saved, files, tmp_path):
+    copy = Path(shutil.copytree(saved["wav2vec2"], tmp_path / "other"))
+    settings = copy / "preprocessor_config.json"
+    settings.write_text(settings.read_text().replace('"do_normalize": true',
+                                                     '"do_normalize": false'))
+    raw = encoders.load(str(copy))
+    embed(files, encoders.load(saved["wav2vec2"]), cache=tmp_path)
+    assert np.array_equal(embed(files, raw, cache=tmp_path), embed(files, raw))
+
+
+def test_the_shipped_encoder_is_what_its_card_says(waves):
+    from transformers import Wav2Vec2Model
+
+    bare = Wav2Vec2Model.from_pretrained(encoders.EMBEDDED)
+    assert np.prod(bare.config.conv_stride) == 320 and bare.config.feat_extract_norm == "layer"
+    weights = list(encoders.EMBEDDED.glob("*.safetensors"))
+    assert len(weights) == 1 and weights[0].stat().st_size <= 20e6
+    licence = (encoders.EMBEDDED / "LICENSE").read_text(encoding="utf-8")
+    assert all(n in licence for n in ("CC BY-NC-SA 4.0", "nEMO", "CREMA-D", "EmoGator", "MIT"))
+    encoder = encoders.load("embedded")
+    assert encoder.frame_s == 0.02 and encoder.masked
+    single = np.concatenate([embed([wave], encoder, layer="all") for wave in waves])
+    np.testing.assert_allclose(embed(waves, encoder, layer="all"), single, atol=1e-4)
+
+
+def test_whisper_says_that_it_cuts_long_clips(saved):
+    wave = np.random.default_rng(1).normal(scale=0.1, size=31 * 16_000).astype(np.float32)
+    encoder = encoders.load(saved["whisper"])
+    with pytest.warns(UserWarning, match="hears 30 s.*cut"):
+        cut = embed([wave], encoder)
+    np.testing.assert_allclose(cut, embed([wave[:30 * 16_000]], encoder), atol=1e-5)
+
+
 def test_layers_poolings_and_lengths(saved, waves):
     encoder = encoders.load(saved["wav2vec2"])
     every = embed(waves, encoder, layer="all")
@@ -201,6 +248,26 @@ def test_the_cache_answers_for_same_audio_weights_and_settings_only(saved, files
     assert sum(calls) == 30
 
 
+def test_a_file_replaced_while_it_is_read_is_not_cached_under_its_old_bytes(saved, files, tmp_path,
+                                                                            monkeypatch):
+    encoder, path, other = encoders.load(saved["wav2vec2"]), Path(files[0]), Path(files[3])
+    before, want = path.read_bytes(), embed(files[:1], encoder)
+
+    def replaced(*parts):
+        path.write_bytes(other.read_bytes())
+        return key(*parts)
+
+    assert encoder.cache_key  # kept from here on, so that `replaced` is called after reading only
+    with monkeypatch.context() as patch:
+        patch.setattr(encoders, "key", replaced)
+        assert np.array_equal(embed(files[:1], encoder, cache=tmp_path / "cache"), want)
+    assert path.read_bytes() != before
+    new = embed(files[:1], encoder, cache=tmp_path / "cache")
+    assert np.array_equal(new, embed([files[3]], encoder))
+    path.write_bytes(before)
+    assert np.array_equal(embed(files[:1], encoder, cache=tmp_path / "cache"), want)
+
+
 def test_a_damaged_cache_is_named(saved, files, tmp_path):
     (tmp_path / "embeddings.sqlite").write_bytes(b"not a database, but long enough" * 50)
     with pytest.raises(CourseError, match="embeddings.sqlite.*delete"):
@@ -223,7 +290,8 @@ def test_two_processes_share_a_cache(tmp_path):
 
 
 def test_keys_do_not_run_together():
-    assert key(b"ab", "c") != key(b"a", "bc") != key(b"a", b"bc")
+    parts = ((b"ab", "c"), (b"a", "bc"), (b"a", b"bc"), (b"ab", b"c"), (b"abc",))
+    assert len({key(*each) for each in parts}) == len(parts)
 
 
 @pytest.mark.parametrize("harm", ["truncated", "no weights", "bad json", "no preprocessor",

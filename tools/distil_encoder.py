@@ -9,30 +9,41 @@ A second round goes on from an encoder that is there: `--start data/encoders/emb
 Loss a frame: L1 - log sigmoid(cosine), as DistilHuBERT (arXiv 2110.01900, eq. 1), on targets
 standardised per dimension; beside it the L1 between means and standard deviations over the crop,
 because that is what an emotion probe reads. Inputs are perturbed (equaliser, reverberation,
-low-pass, noise, babble, gain), targets are clean. Labels play no part. A rerun goes on from its
-checkpoint.
+low-pass, noise, babble, gain), targets are clean. Labels play no part. From half of the budget on
+an average of the weights follows them, and is what comes out. A rerun goes on from its checkpoint.
 """
 
 import argparse
 import json
 import math
 import os
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
-STRIDE = 320
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from helpers.errors import CourseError  # noqa: E402
+from tools.teacher_targets import STRIDE, autocast, corpus_of, held_out, hours, read  # noqa: E402
+
 SHIFT = 1  # a student frame needs 1,040 samples: its centre is that of the teacher's next frame
-LENGTHS, CHANCES = (64, 96, 128, 176), (0.2, 0.3, 0.3, 0.2)  # frames of a crop
+# Frames of a crop. Most clips of EmoGator have exactly 92.
+LENGTHS, CHANCES = (64, 92, 128, 176), (0.2, 0.3, 0.3, 0.2)
+VALID = 92  # frames of a crop that is validated on
+# How often a corpus is drawn from, for its length: bursts without words weigh less than speech.
+DRAW = {"crema_d": 1.0, "nemo": 1.0, "emogator": 0.6, "embedded": 1.0}
 FRAMES = 2048  # frames of a batch
 RATE, WARM_UP = 1e-3, 200
 RATE_AGAIN = 6e-4  # of a round that starts from a trained student
+AVERAGE = 0.998  # of the averaged weights stays at each step, from half of the budget on
 # Three convolutions instead of wav2vec2's seven. The first has the window and hop of a log-mel
 # front end and starts from its filters, so that little of the budget goes into inventing them.
 CONFIG = dict(
@@ -62,46 +73,29 @@ def new_student() -> Wav2Vec2Model:
     return model
 
 
-def held_out(file: str) -> bool:
-    """Speakers kept back for choosing: two of nEMO, nine of CREMA-D, a twentieth of EmoGator."""
-    path = Path(file)
-    if "nemo" in path.parts:
-        return path.stem[:3] in ("IC0", "MP0")
-    if "crema_d" in path.parts:
-        return (int(path.stem[:4]) - 1001) % 11 == 0
-    return "emogator" in path.parts and int(path.parent.name) % 20 == 0
-
-
 class Clips:
     """Crops of what `teacher_targets.py` wrote, from memory maps."""
 
     def __init__(self, folders):
-        self.parts, self.items = [], []
-        for folder in folders:
-            index = json.loads((folder / "index.json").read_text())
-            frames = np.array(index["frames"])
-            lengths = np.where(frames > 0, frames * STRIDE + 80, 0)
-            shape = (-1, len(index["layers"]), index["size"])
-            self.outputs = shape[1] * shape[2]
-            self.parts.append((
-                np.memmap(folder / "audio.i16", np.int16, "r"),
-                np.memmap(folder / "targets.f16", np.float16, "r").reshape(shape),
-                np.concatenate([[0], np.cumsum(lengths)]),
-                np.concatenate([[0], np.cumsum(frames)])))
-            self.items += [(len(self.parts) - 1, i, int(n), file)
-                           for i, (n, file) in enumerate(zip(frames, index["files"], strict=True))
-                           if n >= min(LENGTHS)]
+        indexes, self.parts = read(folders)
+        layers, size = indexes[0]["layers"], indexes[0]["size"]
+        self.outputs, self.layers = len(layers) * size, f"{layers} of width {size}"
+        self.items = []  # part, number in it, frames, file
+        for part, index in enumerate(indexes):
+            pairs = enumerate(zip(index["frames"], index["files"], strict=True))
+            self.items += [(part, i, *pair) for i, pair in pairs if pair[0] >= min(LENGTHS)]
+        self.hours = hours((file, frames) for _, _, frames, file in self.items)
         first = self.parts[0][1]
         rows = np.sort(np.random.default_rng(0).choice(len(first), min(6000, len(first)), False))
         sample = first[rows].astype(np.float32)
         self.mean, self.std = torch.tensor(sample.mean(0)), torch.tensor(sample.std(0) + 1e-3)
         self.train = [k for k, item in enumerate(self.items) if not held_out(item[3])]
         self.valid = [k for k, item in enumerate(self.items)
-                      if held_out(item[3]) and item[0] == 0 and item[2] >= 96][::6]
+                      if held_out(item[3]) and item[0] == 0 and item[2] >= VALID][::6]
+        if not (self.train and self.valid):
+            raise CourseError("--targets: too few clips; some must train and some be held out")
         self.frames = np.array([self.items[k][2] for k in self.train])
-        # Bursts without words weigh less than speech.
-        self.weight = np.array([0.6 if "emogator" in Path(self.items[k][3]).parts else 1.0
-                                for k in self.train])
+        self.weight = np.array([DRAW[corpus_of(self.items[k][3])] for k in self.train])
 
     def crop(self, k: int, start: int, length: int):
         part, i, _, _ = self.items[k]
@@ -176,9 +170,11 @@ def losses(predicted: torch.Tensor, targets: torch.Tensor):
 
 
 class Run:
-    """Model, heads, optimiser and clock: what a checkpoint holds."""
+    """Model, heads, averaged weights, optimiser and clock: what a checkpoint holds.
 
-    def __init__(self, outputs: int, start: Path | None = None):
+    `asked`: options that a rerun must give again; another budget would raise the rate anew."""
+
+    def __init__(self, outputs: int, start: Path | None, asked: dict):
         torch.manual_seed(0)
         student = new_student() if start is None else Wav2Vec2Model.from_pretrained(
             start, dtype=torch.float32)
@@ -190,28 +186,39 @@ class Run:
         self.optimiser = torch.optim.AdamW(
             [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}],
             lr=self.rate, betas=(0.9, 0.98))
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.asked, self.average = 0, 0.0, asked, {}
 
     def __call__(self, waves):
         return self.net["heads"](self.net["student"](waves).last_hidden_state)
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Move the average a little towards the weights; it begins as they are."""
+        for name, value in self.net.state_dict().items():
+            self.average.setdefault(name, value.clone()).lerp_(value, 1 - AVERAGE)
 
     def save(self, path: Path) -> None:
         state = {f"net.{k}": v for k, v in self.net.state_dict().items()}
         for i, entry in self.optimiser.state_dict()["state"].items():
             state |= {f"opt.{i}.{k}": v for k, v in entry.items()}
+        state |= {f"avg.{k}": v for k, v in self.average.items()}
         state = {k: v.contiguous() for k, v in state.items()}
-        save_file(state, f"{path}.part",
-                  {"step": str(self.step), "seconds": str(self.seconds)})
+        save_file(state, f"{path}.part", {"step": str(self.step), "seconds": str(self.seconds),
+                                          "asked": json.dumps(self.asked)})
         os.replace(f"{path}.part", path)
 
     def resume(self, path: Path) -> None:
-        from safetensors import safe_open
-
-        state = load_file(path)
         with safe_open(path, "pt") as file:
             note = file.metadata()
+        begun = json.loads(note.get("asked", "{}"))
+        for option, value in self.asked.items():
+            if begun.get(option) != value:
+                raise CourseError(f"{option} {value}: {path} was begun with {begun.get(option)}; "
+                                  "give that again, or choose another --out")
+        state = load_file(path)
         self.step, self.seconds = int(note["step"]), float(note["seconds"])
         self.net.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith("net.")})
+        self.average = {k[4:]: v for k, v in state.items() if k.startswith("avg.")}
         full, entries = self.optimiser.state_dict(), {}
         for key, value in state.items():
             if key.startswith("opt."):
@@ -227,7 +234,7 @@ def fit_heads(run: Run, clips: Clips, batches: int = 60, ridge: float = 1.0) -> 
     left, right = torch.zeros(size, size), torch.zeros(size, clips.outputs)
     for step in range(batches):
         waves, targets = clips.draw(-1 - step + 2**31)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             frames = run.net["student"](waves).last_hidden_state.float()
         targets = targets[:, SHIFT:SHIFT + frames.shape[1]].flatten(0, 1).flatten(1)
         frames = nn.functional.pad(frames.flatten(0, 1), (0, 1), value=1.0)
@@ -242,9 +249,9 @@ def fit_heads(run: Run, clips: Clips, batches: int = 60, ridge: float = 1.0) -> 
 def validate(run: Run, clips: Clips) -> np.ndarray:
     run.net.eval()
     found = []
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         for i in range(0, len(clips.valid), 16):
-            waves, targets = clips.batch(clips.crop(k, 0, 96) for k in clips.valid[i:i + 16])
+            waves, targets = clips.batch(clips.crop(k, 0, VALID) for k in clips.valid[i:i + 16])
             found.append(losses(run(waves), targets)[1])
     run.net.train()
     return np.mean(found, 0)
@@ -261,7 +268,7 @@ def train(run: Run, clips: Clips, minutes: float, checkpoint: Path) -> None:
             rate *= 0.5 * (1 + math.cos(math.pi * run.seconds / budget))
             for group in run.optimiser.param_groups:
                 group["lr"] = rate
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast():
                 loss, parts = losses(run(waves), targets)
             run.optimiser.zero_grad()
             loss.backward()
@@ -269,10 +276,11 @@ def train(run: Run, clips: Clips, minutes: float, checkpoint: Path) -> None:
             run.optimiser.step()
             now = time.time()
             run.step, run.seconds, clock = run.step + 1, run.seconds + now - clock, now
+            if run.seconds >= budget / 2:
+                run.follow()
             recent.append(parts)
             if run.step % 50 == 0:
-                l1, cosine, pooled = np.mean(recent, 0)
-                recent = []
+                (l1, cosine, pooled), recent = np.mean(recent, 0), []
                 print(f"step {run.step}  L1 {l1:.4f}  cosine {cosine:.4f}  pooled {pooled:.4f}  "
                       f"{run.seconds / run.step:.2f} s a step, "
                       f"{max(0, budget - run.seconds) / 60:.0f} min to go", flush=True)
@@ -284,12 +292,13 @@ def train(run: Run, clips: Clips, minutes: float, checkpoint: Path) -> None:
 
 def export(run: Run, clips: Clips, out: Path, start: Path | None) -> None:
     """The student alone, as `Wav2Vec2Model.from_pretrained` reads it, in half precision."""
+    run.net.load_state_dict(run.average or run.net.state_dict())
     l1, cosine, pooled = map(float, validate(run, clips))
     run.net["student"].eval().half().save_pretrained(out)
     Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(out)
     rounds = json.loads((start / "training.json").read_text()) if start else []
     rounds.append({"steps": run.step, "minutes": run.seconds / 60, "held_out_l1": l1,
-                   "held_out_cosine": cosine, "held_out_pooled": pooled})
+                   "held_out_cosine": cosine, "held_out_pooled": pooled, "hours": clips.hours})
     (out / "training.json").write_text(json.dumps(rounds, indent=1) + "\n")
     print(rounds[-1])
 
@@ -302,9 +311,15 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="go on from this encoder (a second round)")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
+    if options.start and not (options.start / "training.json").is_file():
+        raise CourseError(f"--start {options.start}: no encoder of this tool, with training.json")
     options.out.mkdir(parents=True, exist_ok=True)
     clips = Clips(options.targets)
-    run = Run(clips.outputs, options.start)
+    for name, spent in clips.hours.items():
+        print(f"{name}: {spent['trained']:.2f} h trained on, {spent['held_out']:.2f} h held out")
+    run = Run(clips.outputs, options.start, {
+        "--minutes": options.minutes, "--targets of layers": clips.layers,
+        "--start": str(options.start.resolve()) if options.start else None})
     checkpoint = options.out / "checkpoint.safetensors"
     if checkpoint.exists():
         run.resume(checkpoint)
@@ -318,4 +333,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CourseError as error:
+        sys.exit(str(error))

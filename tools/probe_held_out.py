@@ -13,14 +13,19 @@ large encoder for lessons that read its last layer only (`tools/cut_encoder.py`)
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from helpers import corpora, encoders, metrics, results
-from tools.benchmark_folds import candidates, choose, probe
-from tools.distil_encoder import held_out
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from helpers import corpora, encoders, metrics, results  # noqa: E402
+from helpers.errors import CourseError  # noqa: E402
+from helpers.finetune import fast_bf16  # noqa: E402
+from tools.benchmark_folds import candidates, choose, probe  # noqa: E402
+from tools.teacher_targets import held_out  # noqa: E402
 
 EVERY = 2  # of nEMO every other clip: its 9 speakers say the same sentences
 
@@ -62,7 +67,7 @@ def main() -> None:
     parser.add_argument("--by-layer", action="store_true", help="print every layer, keep nothing")
     options = parser.parse_args()
     for folder in options.encoders:
-        encoder = encoders.load(str(folder), "bfloat16")
+        encoder = encoders.load(str(folder), "bfloat16" if fast_bf16() else "float32")
         found = {name: score(encoder, *each, options.by_layer) for name, each in clips().items()}
         for name, by in found.items():
             print(f"{folder.name}: {name}:", *(f"{k} {uar:.3f}" for k, uar in by.items()))
@@ -73,4 +78,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CourseError as error:
+        sys.exit(str(error))

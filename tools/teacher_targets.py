@@ -5,6 +5,8 @@
 Hears CREMA-D, nEMO and EmoGator under SER_CORPORA, and the embedded corpus. Never EMO-DB, RAVDESS,
 TESS, SAVEE or EMOVO: they are what the encoder is measured on. No label is read.
 Writes `audio.i16`, `targets.f16` (frames, layers, teacher's width) and `index.json`, all flat.
+Memory does not grow with the clips. `progress.json` says which batches are done: a rerun with the
+same options goes on there.
 
 Computed once and kept, the targets make a training step about a third cheaper, and let the input
 be perturbed while the targets stay clean.
@@ -12,6 +14,8 @@ be perturbed while the targets stay clean.
 
 import argparse
 import json
+import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,12 +26,16 @@ from tqdm import tqdm
 from transformers import WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from helpers import audio, corpora
-from helpers.errors import CourseError
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from helpers import audio, corpora  # noqa: E402
+from helpers.errors import CourseError  # noqa: E402
+from helpers.finetune import fast_bf16  # noqa: E402
 
 HEARD = ("crema_d", "nemo", "emogator")
 STRIDE, OFFSET = 320, 200  # a student frame is centred OFFSET samples after the teacher's
 LONGEST = 8 * audio.SAMPLE_RATE
+EVERY = 50  # batches from one note of progress to the next
 
 
 def clips() -> list[Path]:
@@ -36,6 +44,34 @@ def clips() -> list[Path]:
     folders.append(corpora.REPOSITORY / "data" / "corpus" / "audio")
     return [p for folder in folders for p in sorted(folder.rglob("*"))
             if p.suffix in (".opus", ".wav", ".flac", ".ogg", ".mp3")]
+
+
+def corpus_of(file: str) -> str:
+    return next((name for name in HEARD if name in Path(file).parts), "embedded")
+
+
+def held_out(file: str) -> bool:
+    """Speakers kept back for choosing: 2 of nEMO, 8 of CREMA-D, a twentieth of EmoGator's."""
+    name, corpus = Path(file).name, corpus_of(file)
+    if corpus == "nemo":
+        return name[:3] in ("IC0", "MP0")
+    if corpus == "crema_d":
+        return (int(name[:4]) - 1001) % 11 == 0
+    return corpus == "emogator" and int(name.split("-")[0]) % 20 == 0
+
+
+def hours(clips) -> dict:
+    """Hours of each corpus, trained on and held out. clips: files and their frames."""
+    out = {}
+    for file, frames in clips:
+        spent = out.setdefault(corpus_of(file), {"trained": 0.0, "held_out": 0.0})
+        spent["held_out" if held_out(file) else "trained"] += frames * STRIDE / 16000 / 3600
+    return {name: {k: round(v, 4) for k, v in spent.items()} for name, spent in out.items()}
+
+
+def autocast():
+    """bfloat16 where the processor multiplies it; elsewhere it is many times slower."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=fast_bf16())
 
 
 def load(path: Path, speed: float) -> np.ndarray:
@@ -57,6 +93,10 @@ class Teacher:
     def __init__(self, folder: str, layers: list[int]):
         self.model = WhisperEncoder.from_pretrained(folder, dtype=torch.float32).eval()
         self.layers, self.size = layers, self.model.config.d_model
+        depth = len(self.model.layers)
+        if not set(layers) <= set(range(1, depth + 1)):
+            raise CourseError(f"--layers {' '.join(map(str, layers))}: this teacher has layers "
+                              f"1 to {depth}")
         self.mel = WhisperFeatureExtractor.from_pretrained(folder)
 
     def frames(self, wave: np.ndarray) -> torch.Tensor:
@@ -70,12 +110,12 @@ class Teacher:
         """`(clips, frames, layers, 512)` of clips of one length."""
         count = len(waves[0]) // STRIDE
         mel = torch.stack([self.frames(w)[:, :2 * count] for w in waves])
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             x = torch.nn.functional.gelu(self.model.conv1(mel))
             x = torch.nn.functional.gelu(self.model.conv2(x)).permute(0, 2, 1).float()
             x = x + self.model.embed_positions.weight[:count]
             kept = []
-            for number, layer in enumerate(self.model.layers, 1):
+            for number, layer in enumerate(self.model.layers[:max(self.layers)], 1):
                 x = layer(x, None)
                 if number in self.layers:
                     last = number == len(self.model.layers)
@@ -96,6 +136,63 @@ def batches(frames: np.ndarray, room: int = 4000) -> list[list[int]]:
     return out
 
 
+def arrays(folder: Path, index: dict, mode: str) -> tuple:
+    """Memory maps of audio and targets, and where each clip begins (and ends) in them."""
+    frames = np.array(index["frames"])
+    edges = np.concatenate([[0], np.cumsum(np.where(frames > 0, frames * STRIDE + 80, 0))])
+    starts = np.concatenate([[0], np.cumsum(frames)])
+    shape = int(starts[-1]), len(index["layers"]), index["size"]
+    return (np.memmap(folder / "audio.i16", np.int16, "r"),
+            np.memmap(folder / "targets.f16", np.float16, mode, shape=shape), edges, starts)
+
+
+def read(folders: list[Path]) -> tuple[list[dict], list[tuple]]:
+    """Index and `arrays` of each folder, all finished and of the same layers."""
+    for folder in folders:
+        if not (folder / "index.json").exists():
+            raise CourseError(f"--targets {folder}: unfinished; run teacher_targets.py again")
+    found = [json.loads((folder / "index.json").read_text()) for folder in folders]
+    for folder, index in zip(folders, found, strict=True):
+        if (index["layers"], index["size"]) != (found[0]["layers"], found[0]["size"]):
+            raise CourseError(f"--targets {folder}: layers {index['layers']} of width "
+                              f"{index['size']}, but those before have {found[0]['layers']} "
+                              f"of width {found[0]['size']}; make them alike")
+    return found, [arrays(*each, "r") for each in zip(folders, found, strict=True)]
+
+
+def write_json(path: Path, value) -> None:
+    """Whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value))
+    os.replace(part, path)
+
+
+def decode(files: list[Path], speeds: np.ndarray, path: Path) -> list[int]:
+    """Write every clip to `path`, one after the other; return frames a clip."""
+    frames = []
+    with ThreadPoolExecutor() as pool, path.open("wb") as file:
+        for wave in tqdm(pool.map(load, files, speeds), total=len(files), desc="decode"):
+            np.clip(wave * 32767, -32767, 32767).astype(np.int16).tofile(file)
+            frames.append(len(wave) // STRIDE)
+    return frames
+
+
+def regress(teacher: Teacher, index: dict, speeds: np.ndarray, out: Path) -> None:
+    """Fill `targets.f16` batch by batch, from where `index` says that it stopped.
+
+    Clips are decoded once more: the teacher would hear 16 bits of a quiet one as noise.
+    """
+    _, targets, _, starts = arrays(out, index, "r+" if index["done"] else "w+")
+    todo, done = batches(np.array(index["frames"])), index["done"]
+    for number in tqdm(range(done, len(todo)), initial=done, total=len(todo), desc="teacher"):
+        waves = [load(Path(index["files"][i]), speeds[i]) for i in todo[number]]
+        for i, states in zip(todo[number], teacher.states(waves), strict=True):
+            targets[starts[i]:starts[i + 1]] = states
+        if (number + 1) % EVERY == 0 or number + 1 == len(todo):
+            targets.flush()
+            write_json(out / "progress.json", index | {"done": number + 1})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -108,30 +205,27 @@ def main() -> None:
     options = parser.parse_args()
     files = clips()
     if not files:
-        raise SystemExit("no clips: set SER_CORPORA to the folder that holds crema_d and others")
+        raise CourseError("no clips: set SER_CORPORA to the folder that holds crema_d and others")
     teacher = Teacher(options.teacher, options.layers)
-    rng = np.random.default_rng(0)
-    speeds = np.exp(rng.uniform(-options.speed, options.speed, len(files)))
-    with ThreadPoolExecutor() as pool:
-        waves = list(tqdm(pool.map(load, files, speeds), total=len(files), desc="decode"))
-    frames = np.array([len(w) // STRIDE for w in waves])
-    starts = np.concatenate([[0], np.cumsum(frames)]).tolist()
-    edges = np.concatenate([[0], np.cumsum([len(w) for w in waves])]).tolist()
+    speeds = np.exp(np.random.default_rng(0).uniform(-options.speed, options.speed, len(files)))
     options.out.mkdir(parents=True, exist_ok=True)
-    sound = np.memmap(options.out / "audio.i16", np.int16, "w+", shape=(edges[-1],))
-    for i, wave in enumerate(waves):
-        sound[edges[i]:edges[i + 1]] = np.clip(wave * 32767, -32767, 32767)
-    targets = np.memmap(options.out / "targets.f16", np.float16, "w+",
-                        shape=(starts[-1], len(options.layers), teacher.size))
-    for batch in tqdm(batches(frames), desc="teacher"):
-        for i, states in zip(batch, teacher.states([waves[i] for i in batch]), strict=True):
-            targets[starts[i]:starts[i + 1]] = states
-    targets.flush()
-    sound.flush()
-    index = {"files": [str(f) for f in files], "frames": frames.tolist(), "layers": options.layers,
-             "size": teacher.size}
-    (options.out / "index.json").write_text(json.dumps(index))
-    print(f"{len(files)} clips, {frames.sum() * STRIDE / audio.SAMPLE_RATE / 3600:.2f} h")
+    progress, whole = options.out / "progress.json", options.out / "index.json"
+    asked = {"files": [str(f) for f in files], "layers": options.layers, "size": teacher.size,
+             "teacher": str(Path(options.teacher).resolve()), "speed": options.speed}
+    index = next((json.loads(p.read_text()) for p in (whole, progress) if p.exists()), None)
+    if index is None:
+        index = asked | {"frames": decode(files, speeds, options.out / "audio.i16"), "done": 0}
+        if not any(index["frames"]):
+            raise CourseError("no clip can be used: all are unreadable or too short")
+        write_json(progress, index)
+    elif any(index.get(k) != v for k, v in asked.items()):
+        raise CourseError(f"--out {options.out}: holds targets of other clips or options; "
+                          "choose another folder, or delete it")
+    regress(teacher, index, speeds, options.out)
+    if progress.exists():
+        os.replace(progress, whole)
+    seconds = sum(index["frames"]) * STRIDE / audio.SAMPLE_RATE
+    print(f"{len(files)} clips, {seconds / 3600:.2f} h")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,63 @@
+"""Every tool says what it does, run as its docstring says: from the root, without PYTHONPATH."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TOOLS = sorted(p.name for p in (ROOT / "tools").glob("*.py") if "argparse" in p.read_text())
+# One process for all, because loading torch costs seconds: what a tool puts on the path and which
+# of this project's modules it loads is undone before the next one.
+RUN_ALL = """
+import contextlib, io, json, runpy, sys
+path, said = list(sys.path), {}
+for name in sys.argv[1:]:
+    sys.path[:] = ["tools", *path[1:]]
+    for module in [m for m in sys.modules if m.split(".")[0] in ("helpers", "tools")]:
+        del sys.modules[module]
+    sys.argv, out = [name, "--help"], io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out):
+            runpy.run_path(f"tools/{name}", run_name="__main__")
+    except SystemExit as error:
+        out.write(f"exit {error.code}")
+    except Exception as error:
+        out.write(repr(error))
+    said[name] = out.getvalue()
+print(json.dumps(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def said():
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, "-c", RUN_ALL, *TOOLS], capture_output=True, text=True,
+                          cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_help_without_a_path(said, tool):
+    assert said[tool].startswith("usage:") and said[tool].endswith("exit 0"), said[tool][-300:]
+
+
+def test_a_scoring_is_earlier_where_a_later_one_has_other_weights(tmp_path, monkeypatch):
+    from tools import write_tables
+
+    def row(encoder, key, scoring, *corpora):
+        entry = {"ua": {"value": 0.5, "low": 0.4, "high": 0.6}}
+        return {"encoder": encoder, "key": key, "scoring": scoring, "parameters": 1e6,
+                "corpora": {name: entry for name in corpora}}
+
+    (tmp_path / "folds.json").write_text(json.dumps([
+        row("embedded", "a", 1, "emodb"), row("other", "c", 1, "emodb"),
+        row("embedded", "b", 2, "emodb"), row("embedded", "b", 3, "emodb")]))
+    monkeypatch.setattr(write_tables, "REFERENCE", tmp_path)
+    first = [line.split(" | ")[0] for line in write_tables.folds().splitlines()[2:6]]
+    assert first == ["| embedded (earlier weights)", "| other", "| embedded", "| embedded"]
+    assert "99.96" in write_tables.folds()

@@ -11,7 +11,7 @@ import numpy as np
 
 from helpers.errors import CourseError, nearest
 from helpers.estimators import Estimator
-from helpers.openset import class_labels, probabilities, table
+from helpers.openset import CHUNK, class_labels, probabilities, table
 
 
 class TripletThresholds(Estimator):
@@ -85,14 +85,22 @@ def pad_points(probs, vectors) -> np.ndarray:
 def name_points(points, candidates: Mapping[str, tuple], top: int = 1) -> np.ndarray:
     """Names of the ``top`` nearest candidates, nearest first (eq. 5): (n, 3) -> (n, top).
 
-    Equally near ones come in the order of ``candidates``.
+    Equally near ones come in the order of ``candidates``. In chunks: beside the result, memory does
+    not grow with the points.
     """
+    from scipy.spatial.distance import cdist
+
     points, names = table(points, "points", 3), np.array(list(candidates))
     if not 1 <= top <= len(names):
         raise CourseError(f"top: expected 1 to {len(names)} (the candidates), got {top}")
     vectors = table(list(candidates.values()), "candidates", 3)
-    distances = np.linalg.norm(points[:, None] - vectors[None], axis=2)
-    return names[np.argsort(distances, axis=1, kind="stable")[:, :top]]
+    named = np.empty((len(points), top), names.dtype)
+    step = max(1, CHUNK // len(names))
+    for start in range(0, len(points), step):
+        distances = cdist(points[start : start + step], vectors)
+        order = np.argsort(distances, axis=1, kind="stable")[:, :top]
+        named[start : start + step] = names[order]
+    return named
 
 
 def reach(vectors, candidates: Mapping[str, tuple]) -> dict[str, float]:

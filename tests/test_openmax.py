@@ -1,12 +1,23 @@
 """OpenMax: hand examples, algorithm 1 in a loop, properties, and the printed form's failures."""
 
+from math import ceil
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import weibull_min
+from sklearn.covariance import LedoitWolf, ledoit_wolf
 
 from helpers.errors import CourseError
-from helpers.openmax import BendaleOpenMax, OpenMax, PrintedOpenMax, fit_tails, fit_weibull
+from helpers.openmax import (
+    BendaleOpenMax,
+    OpenMax,
+    PrintedOpenMax,
+    fit_tails,
+    fit_weibull,
+    share,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:class .*tail:UserWarning")
 
@@ -55,6 +66,101 @@ def algorithm_1(model, embeddings, logits):
     return np.array(out)
 
 
+def unit(rows):
+    return np.array([row / np.linalg.norm(row) for row in rows])
+
+
+def away(row, mean, inverse):
+    return np.sqrt((row - mean) @ inverse @ (row - mean))
+
+
+def largest(distances, tail):
+    """The largest γ fraction."""
+    return sorted(distances)[len(distances) - ceil(tail * len(distances)) :]
+
+
+def softmax(z):
+    return np.exp(z - np.max(z)) / np.exp(z - np.max(z)).sum()
+
+
+def from_scratch(form, data, held, new, tail, temperature, epsilon=1e-2):
+    """Fit and scores with nothing of ours: inverses, SciPy's Weibull fit, one sample at a time."""
+    (rows, labels, _), (held, held_labels, _), (new, _, logits) = data, held, new
+    rows, held, new = unit(rows), unit(held), unit(new)
+    classes = range(labels.max() + 1)
+    means = [rows[labels == c].mean(axis=0) for c in classes]
+    if form == "printed":  # each class its own covariance; tails of the training rows themselves
+        ridge = epsilon * np.eye(rows.shape[1])
+        inverses = [np.linalg.inv(np.cov(rows[labels == c].T) + ridge) for c in classes]
+        held, held_labels = rows, labels
+    else:  # one for all, shrunk; tails of rows that no fit met
+        residuals = np.array([row - means[c] for row, c in zip(rows, labels, strict=True)])
+        shrunk = LedoitWolf(assume_centered=True).fit(residuals).covariance_
+        inverses = [np.linalg.inv(shrunk) for _ in classes]
+    fits = []
+    for c in classes:
+        own = [away(row, means[c], inverses[c]) for row in held[held_labels == c]]
+        fits.append(weibull_min.fit(largest(own, tail), floc=0)[::2])
+    out = []
+    for row, z in zip(new, logits, strict=True):
+        w = [weibull_min.cdf(away(row, means[c], inverses[c]), k, scale=s)
+             for c, (k, s) in enumerate(fits)]  # fmt: skip
+        w = np.array(w)
+        if form == "printed":
+            out.append(softmax(np.append((1 - w) * z, (w * z).sum()) / temperature))
+        else:
+            p = softmax(z / temperature)
+            out.append(np.append((1 - w) * p, (w * p).sum()))
+    return np.array(out)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
+@pytest.mark.parametrize("form", ["printed", "advised"])
+def test_fit_and_temperature_against_a_computation_from_scratch(form, temperature):
+    parts = [data(seed, spread=2.0) for seed in range(3)]
+    (rows, labels, _), (held, held_labels, _), (new, _, logits) = parts
+    if form == "printed":
+        model = PrintedOpenMax(1e-2, 0.3, temperature).fit(rows, labels)
+    else:
+        model = OpenMax(0.3, temperature).fit(rows, labels, held, held_labels)
+    wanted = from_scratch(form, *parts, 0.3, temperature)
+    assert np.allclose(model.predict_proba(new, logits), wanted, atol=1e-4)
+    assert np.ptp(wanted, axis=0).min() > 0.3  # no column is flat: there is something to agree on
+    # Another T is another answer, far beyond what SciPy's search leaves open.
+    model.set_params(temperature=2 * temperature)
+    assert np.abs(model.predict_proba(new, logits) - wanted).max() > 0.05
+
+
+def test_tails_are_the_largest_distances_of_each_class():
+    # γ = 0.3 of ten: 8, 9, 10 and 80, 90, 100; the smallest three would give scales near 2 and 20.
+    distances = np.r_[np.arange(1.0, 11), 10 * np.arange(1.0, 11)]
+    mixed = np.random.default_rng(0).permutation(20)
+    fits = fit_tails(distances[mixed], np.repeat([0, 1], 10)[mixed], 2, share(0.3))
+    shape, _, scale = weibull_min.fit([8, 9, 10], floc=0)
+    assert np.allclose(fits, [[shape, scale, 0], [shape, 10 * scale, 0]], rtol=1e-3)
+    # Moved to begin at 1, as libMR does: 8 becomes 1, 80 becomes 1.
+    fits = fit_tails(distances[mixed], np.repeat([0, 1], 10)[mixed], 2, share(0.3), shift=True)
+    assert fits[:, 2].tolist() == [7, 79]
+    shape, _, scale = weibull_min.fit([1, 11, 21], floc=0)
+    assert np.allclose(fits[1], [shape, scale, 79], rtol=1e-3)
+
+
+def test_tails_are_of_the_distance_to_the_own_class_though_another_is_nearer():
+    rows, labels, _ = data(spread=1.5)
+    held, held_labels, _ = data(1, spread=6.0)
+    model = OpenMax(tail=1.0).fit(rows, labels, held, held_labels)
+    distances = model.gaussians_.distances(held)
+    nearest = distances.argmin(axis=1)
+    assert 0.2 < np.mean(nearest != held_labels) < 0.8
+    for c in range(3):
+        own = distances[held_labels == c, c]
+        shape, _, scale = weibull_min.fit(own, floc=0)
+        assert np.allclose(model.weibull_[c, :2], (shape, scale), rtol=1e-3)
+        # The distance to the nearest class is shorter, and so would its tail be.
+        shorter = distances[held_labels == c].min(axis=1)
+        assert fit_weibull(shorter)[1] < 0.95 * model.weibull_[c, 1]
+
+
 def test_the_weibull_is_the_maximum_of_the_likelihood():
     from scipy.optimize import brentq
 
@@ -71,8 +177,10 @@ def test_the_weibull_is_the_maximum_of_the_likelihood():
         assert np.allclose(fit_weibull(tail), (shape, scale), rtol=1e-2)
 
 
-def test_printed_form_is_algorithm_1():
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_printed_form_is_algorithm_1(temperature):
     model, (new, logits) = fitted()["printed"]
+    model.set_params(temperature=temperature)
     assert np.allclose(model.predict_proba(new, logits), algorithm_1(model, new, logits), atol=1e-9)
 
 
@@ -116,6 +224,48 @@ def test_advised_form_by_hand():
     assert np.allclose(model.predict_proba(new[:1], logits), [[0.4, 0.05, 0.55]])
     assert np.allclose(model.score_samples(new[:1], logits), -np.log(0.45))
     assert model.predict(new[:1], logits) == [-1]
+
+
+# Two classes, fitted by hand: all distances of a tail are equal, so that the Weibull is a step and
+# α is 1 within it, 1/e on it and 0 beyond.
+STEP = pytest.mark.filterwarnings("ignore:the distances of a tail are all equal")
+E = np.exp(-1)
+
+
+@STEP
+def test_advised_form_fitted_by_hand():
+    cross = np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
+    rows, labels = np.r_[cross, cross + [4, 0]], np.repeat([0, 1], 4)
+    # Residuals are ± the axes, so Σ = I/2 (there is nothing to shrink) and d = √2 |x - μ|.
+    held = np.r_[1.5 * cross, 1.5 * cross + [4, 0]]
+    model = OpenMax(temperature=2.0, normalise=False).fit(rows, labels, held, labels)
+    assert np.allclose(model.gaussians_.distances([[0, 3]]), 2**0.5 * np.array([[3, 5]]))
+    logits = 2 * np.log([[0.8, 0.2]] * 3)  # softmax(z / 2) = (0.8, 0.2)
+    found = model.predict_proba([[0, 1.5], [1, 0], [0, 9]], logits)
+    assert np.allclose(found, [[0.8 * E, 0, 1 - 0.8 * E], [0.8, 0, 0.2], [0, 0, 1]])
+
+
+@STEP
+def test_printed_form_fitted_by_hand():
+    # e1 and e2 against their opposites; with ε = 1, Σ = [[1.5, -.5], [-.5, 1.5]] for both, and
+    # Σ⁻¹ = [[.75, .25], [.25, .75]]. From e1 to the means ±(½, ½): 0.5 and 1.5; all tails: 0.5.
+    model = PrintedOpenMax(epsilon=1.0, tail=1.0, temperature=2.0)
+    model.fit([[1, 0], [0, 2], [-3, 0], [0, -4]], np.array([0, 0, 1, 1]))
+    assert np.allclose(model.gaussians_.distances([[5, 0]]), [[0.5, 1.5]])
+    # z = (2, 1), α = (1/e, 0); "unknown" takes 2 (1 - 1/e) + 1.
+    wanted = softmax(np.array([2 * E, 0, 2 * (1 - E) + 1]) / 2)
+    assert np.allclose(model.predict_proba([[5, 0]], [[2.0, 1.0]]), [wanted])
+
+
+@STEP
+@pytest.mark.parametrize(("rank", "weights"), [(1, [1, 0]), (2, [1, 0.5])])
+def test_bendale_fitted_by_hand(rank, weights):
+    # All logits are one away from the means (4, 0) and (0, 4), and so is v from the first.
+    first = np.array([[5.0, 0], [3, 0], [5, 0], [3, 0]])
+    model = BendaleOpenMax(rank=rank).fit(np.r_[first, first[:, ::-1]], np.repeat([0, 1], 4))
+    v, w = np.array([4.6, 0.8]), np.array(weights) * [1 - E, 1]
+    wanted = softmax(np.append(v * (1 - w), (v * w).sum()))
+    assert np.allclose(model.predict_proba([v]), [wanted])
 
 
 @settings(max_examples=15, deadline=None)
@@ -163,6 +313,37 @@ def test_single_precision_is_enough(form):
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_a_fit_in_single_precision_is_enough(form):
+    found = []
+    for kind in (np.float32, np.float64):
+        (rows, labels, logits), (held, held_labels, _), (new, _, new_logits) = (
+            [part.astype(kind) if part.dtype == float else part for part in data(seed, spread=2.0)]
+            for seed in range(3)
+        )
+        if form == "printed":
+            probs = PrintedOpenMax(tail=0.3).fit(rows, labels).predict_proba(new, new_logits)
+        elif form == "bendale":
+            probs = BendaleOpenMax(rank=2).fit(logits, labels).predict_proba(new_logits)
+        else:
+            model = OpenMax(tail=0.3).fit(rows, labels, held, held_labels)
+            probs = model.predict_proba(new, new_logits)
+        found.append(probs)
+    assert np.allclose(*found, atol=1e-4)
+    assert np.ptp(found[1], axis=0).min() > 0.3  # no column is flat
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_only_known_and_only_unknown_inputs_get_what_they_get_together(form):
+    model, inputs = fitted()[form]
+    inputs = [np.r_[part, -part] for part in inputs]  # the far side: what no class looks like
+    unknown = np.arange(len(inputs[0])) >= len(inputs[0]) // 2
+    for ask in (model.predict_proba, model.score_samples, model.predict):
+        together = ask(*inputs)
+        for some in (unknown, ~unknown, np.arange(len(unknown)) == 0):
+            assert np.allclose(ask(*[part[some] for part in inputs]), together[some])
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("order", [(1, 2, 0), (2, 1, 0)])
 def test_permuted_classes_permute_the_columns(form, order):
     rows, labels, logits = data()
@@ -195,6 +376,67 @@ def test_thin_cases_give_probabilities(form, thin, repeat):
     else:
         probs = OpenMax().fit(rows, labels, held, held_labels).predict_proba(rows, logits)
     assert np.isfinite(probs).all() and np.allclose(probs.sum(axis=1), 1)
+
+
+EVEN = {"counts": (40, 40, 40), "spread": 2.0}  # a tail of 0.3 is a whole number of rows
+
+
+def covariance(root):
+    """Σ of a whitener W: Σ⁻¹ = Wᵀ W."""
+    return np.linalg.inv(root.T @ root)
+
+
+@pytest.mark.parametrize("r", [2, 5])
+def test_repeated_rows_change_the_printed_form_by_n_minus_one_only(r):
+    rows, labels, logits = data(**EVEN)
+    once = PrintedOpenMax(1e-2, 0.3).fit(rows, labels)
+    # Sums grow r-fold and N - 1 to rN - 1, so the covariance (without ε I) shrinks by this factor.
+    factor = r * (40 - 1) / (r * 40 - 1)
+    many = np.repeat(rows, r, axis=0), np.repeat(labels, r)
+    again = PrintedOpenMax(1e-2 * factor, 0.3).fit(*many)
+    assert np.allclose(again.gaussians_.means_, once.gaussians_.means_)
+    for new, old in zip(again.gaussians_.whiteners_, once.gaussians_.whiteners_, strict=True):
+        assert np.allclose(covariance(new), factor * covariance(old))
+    # With ε scaled alike every distance grows by one factor, the tails with them: α stays.
+    assert np.allclose(again.weibull_[:, 0], once.weibull_[:, 0])
+    assert np.allclose(again.weibull_[:, 1] * factor**0.5, once.weibull_[:, 1])
+    assert np.allclose(again.predict_proba(rows, logits), once.predict_proba(rows, logits))
+    # With the same ε it nearly stays, as the factor is 1 within 1/N.
+    same = PrintedOpenMax(1e-2, 0.3).fit(*many).predict_proba(rows, logits)
+    assert np.allclose(same, once.predict_proba(rows, logits), atol=0.01)
+
+
+@pytest.mark.parametrize("r", [2, 5])
+def test_repeated_rows_leave_bendale_alone_when_the_tail_counts_them(r):
+    _, labels, logits = data(**EVEN)
+    once = BendaleOpenMax(tail=12, rank=2).fit(logits, labels)
+    again = BendaleOpenMax(tail=12 * r, rank=2)
+    again.fit(np.repeat(logits, r, axis=0), np.repeat(labels, r))
+    assert np.allclose(again.means_, once.means_) and np.allclose(again.weibull_, once.weibull_)
+    assert np.allclose(again.predict_proba(logits), once.predict_proba(logits))
+
+
+@pytest.mark.parametrize("r", [2, 5])
+def test_repeated_rows_shrink_the_advised_covariance_r_times_less(r):
+    rows, labels, logits = data(**EVEN)
+    held, held_labels, _ = data(1, **EVEN)
+    once = OpenMax(0.3).fit(rows, labels, held, held_labels)
+    # Repeated held-out rows: the same share of them is the tail, and the same curve fits it.
+    again = OpenMax(0.3)
+    again.fit(rows, labels, np.repeat(held, r, axis=0), np.repeat(held_labels, r))
+    assert np.allclose(again.weibull_, once.weibull_)
+    assert np.allclose(again.predict_proba(rows, logits), once.predict_proba(rows, logits))
+    # Repeated training rows: the tied covariance S divides by N, so S stays; the Ledoit-Wolf weight
+    # of the round part, a variance over N, falls to 1/r.
+    again.fit(np.repeat(rows, r, axis=0), np.repeat(labels, r), held, held_labels)
+    assert np.allclose(again.gaussians_.means_, once.gaussians_.means_)
+    residuals = unit(rows) - once.gaussians_.means_[labels]
+    S, weight = residuals.T @ residuals / len(rows), ledoit_wolf(residuals, assume_centered=True)[1]
+    around = np.trace(S) / len(S) * np.eye(len(S))
+    assert 0 < weight < 1
+    for model, part in ((once, weight), (again, weight / r)):
+        found = covariance(model.gaussians_.whiteners_[0])
+        assert np.allclose(found, (1 - part) * S + part * around)
 
 
 def test_one_dimension_works_where_it_can():
@@ -236,8 +478,24 @@ def test_short_and_equal_tails():
     assert np.allclose(fits, [[1000, 2, 0]])
 
 
+def test_the_other_distance_of_bendales_code():
+    """Euclidean / 200 + (1 - cosine), row by row; a row without direction counts as unlike all."""
+    rows, labels, logits = data()
+    model = BendaleOpenMax(rank=2, distance="eucos").fit(logits, labels)
+    new = np.vstack([logits[:5], np.zeros_like(logits[:1])])
+    for v, found in zip(new, model._distances(new), strict=True):
+        for mean, d in zip(model.means_, found, strict=True):
+            length = np.linalg.norm(v) * np.linalg.norm(mean)
+            cosine = v @ mean / length if length else 0.0
+            assert np.isclose(d, np.linalg.norm(v - mean) / 200 + 1 - cosine)
+    assert not np.allclose(model.predict_proba(logits),
+                           BendaleOpenMax(rank=2).fit(logits, labels).predict_proba(logits))
+
+
 def test_bad_input_is_one_clear_line():
     rows, labels, logits = data()
+    with pytest.raises(CourseError, match="distance: expected euclidean or eucos"):
+        BendaleOpenMax(rank=2, distance="cosine").fit(logits, labels)
     with pytest.raises(CourseError, match="rank: expected 1 to 3"):
         BendaleOpenMax(rank=4).fit(logits, labels)
     with pytest.raises(CourseError, match="tail: expected a fraction"):

@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from helpers import clustering, metrics, openset, pad
+from helpers.emotions import PAD
 from helpers.errors import CourseError
+from helpers.openmax import BendaleOpenMax, OpenMax, PrintedOpenMax
 from helpers.openset import (
     Mahalanobis,
     closeness,
@@ -149,3 +152,89 @@ def test_a_million_rows_take_bounded_memory():
     tracemalloc.stop()
     results, three_chunks = 16_000_000, 3 * 32_000_000
     assert peak < results + three_chunks + 10_000_000
+
+
+N, K, H = 200_000, 5, 32  # rows, classes, dimensions of the embeddings
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Models of K classes, and N rows in single precision: embeddings, logits, probs, points."""
+    rng = np.random.default_rng(5)
+    rows, labels = groups(rng, (40,) * K, H)
+    logits, probs = rows[:, :K], softmax(rows[:, :K])
+    models = {
+        "printed": PrintedOpenMax(tail=0.5).fit(rows, labels),
+        "bendale": BendaleOpenMax().fit(logits, logits.argmax(axis=1)),
+        "advised": OpenMax().fit(rows, labels, rows, labels),
+        "tied": Mahalanobis().fit(rows, labels),
+        "full": Mahalanobis("full").fit(rows, labels),
+        "triplet": pad.TripletThresholds().fit(probs, probs.argmax(axis=1)),
+        "clusters": clustering.OnlineClustering().fit(rows[: 4 * K]),
+    }
+    z = rng.normal(size=(N, K)).astype(np.float32)
+    embeddings = rng.standard_normal(size=(N, H), dtype=np.float32)
+    return models, {"f": embeddings, "z": z, "p": softmax(z), "x": embeddings[:, :3].copy()}
+
+
+# What it may hold at its peak, in tables of N rows, K + 1 columns and double precision (its result
+# is one of them or less), beside three chunks. A score keeps up to three intermediate tables (the
+# log-sum-exp of SciPy does); OpenMax has distances, α, what α took away, all together, and then the
+# copies of the softmax. The embeddings in double precision would be 5 tables more, their
+# differences from each class 27, and those of points from each candidate 18.
+SIMPLE, SEVERAL = 4, 8
+SCORES = {
+    "entropy": (entropy, "p", SIMPLE),
+    "doubt": (doubt, "p", SIMPLE),
+    "closeness": (closeness, "p", SIMPLE),
+    "max_logit": (max_logit, "z", SIMPLE),
+    "energy": (energy, "z", SIMPLE),
+    "mean_probabilities": (lambda z: mean_probabilities(z, np.arange(N)), "z", SIMPLE),
+    "tied distances": ("tied.score_samples", "f", SIMPLE),
+    "full distances": ("full.score_samples", "f", SIMPLE),
+    "triplet score": ("triplet.score_samples", "p", SIMPLE),
+    "triplet": ("triplet.predict", "p", SIMPLE),
+    "points": (lambda p: pad.pad_points(p, list(PAD.values())[:K]), "p", SIMPLE),
+    "names": (lambda x: pad.name_points(x, PAD), "x", SIMPLE),  # N × 10 letters of 4 bytes
+    "cluster": ("clusters.predict", "f", SIMPLE),
+    "printed": ("printed.predict_proba", "fz", SEVERAL),
+    "printed score": ("printed.score_samples", "fz", SEVERAL),
+    "bendale": ("bendale.predict_proba", "z", SEVERAL),
+    "bendale score": ("bendale.score_samples", "z", SEVERAL),
+    "advised": ("advised.predict_proba", "fz", SEVERAL),
+    "advised score": ("advised.score_samples", "fz", SEVERAL),
+    "advised class": ("advised.predict", "fz", SEVERAL),
+}
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_many_rows_take_the_memory_of_a_few_results(name, many, monkeypatch):
+    chunk = 200_000  # small beside the N × H numbers that come in
+    for module in (openset, pad, clustering):
+        monkeypatch.setattr(module, "CHUNK", chunk)
+    score, inputs, tables = SCORES[name]
+    models, values = many
+    if isinstance(score, str):
+        model, method = score.split(".")
+        score = getattr(models[model], method)
+    tracemalloc.start()
+    result = score(*(values[key] for key in inputs))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(result) == N
+    assert peak < tables * N * (K + 1) * 8 + 3 * chunk * 8
+
+
+@pytest.mark.parametrize("side", [True, False])
+def test_ranking_needs_known_and_unknown_clips(side):
+    one_side = np.full(4, side)  # only unknown clips, or only known ones
+    scores, right = np.arange(4.0), np.array([True, False, True, True])
+    for measure in (metrics.auroc, metrics.aupr, metrics.fpr95, metrics.f1_unknown):
+        with pytest.raises(ValueError, match="one side is empty"):
+            measure(scores > 1 if measure is metrics.f1_unknown else scores, one_side)
+    with pytest.raises(ValueError, match="one side is empty"):
+        metrics.oscr(scores, one_side, right)
+    # A turn of one side only is left out of the mean over turns.
+    turns, unknown = np.repeat([0, 1], 4), np.r_[one_side, [False, True, False, True]]
+    scores = np.r_[scores, [0, 1, 2, 3.0]]
+    assert metrics.within_turns(metrics.auroc, turns, scores, unknown) == 0.75

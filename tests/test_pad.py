@@ -161,8 +161,18 @@ def test_what_can_be_named_from_table_1():
     assert min(depths[name] for name in depths if name not in never | {"mild": 0}) > 0.15
 
 
-def mixtures(known, steps=28):
-    """All mixtures of the known vectors in steps of 1/28: (n, 3)."""
+def test_what_can_be_named_from_the_full_list():
+    # The vectors that the course assumes take cells away and give none of table 1 a new one.
+    vectors = [PAD[name] for name in KNOWN]
+    depths, before = reach(vectors, PAD), reach(vectors, TABLE_1)
+    never = {name for name, depth in depths.items() if depth < 0}
+    assert never == {"bored", "relaxed", "hostile", "contempt", "disgust"}
+    assert all(depths[name] <= before[name] + 1e-9 for name in TABLE_1)
+    assert depths["calm"] == pytest.approx(depths["mild"])  # assumed equal: the same sliver
+
+
+def mixtures(known, steps=20):
+    """All mixtures of the known vectors in steps of 1/20: (n, 3)."""
     bars = np.indices([steps + 1] * (len(known) - 1)).reshape(len(known) - 1, -1).T
     bars = bars[bars.sum(axis=1) <= steps]
     return np.column_stack([bars, steps - bars.sum(axis=1)]) / steps @ [PAD[n] for n in known]

@@ -5,6 +5,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from helpers import artefact, metrics, pseudo, rivals
 from helpers.errors import CourseError
@@ -35,6 +39,28 @@ def test_an_emotion_left_out_is_in_no_fitting_part():
         assert set(case.labels[case.fit]) == {0, 1, 2}
         assert case.logits.shape == (len(LABELS), 3)
         assert (case.logits[case.held].argmax(axis=1) == case.labels[case.held]).mean() > 0.9
+
+
+def test_the_head_of_a_trial_is_sure_of_clear_emotions():
+    # Right is not enough: weights of nearly zero find the largest logit too, with p = 1/3 for all.
+    for case in cases().values():
+        p, y = softmax(case.logits[case.held], axis=1), case.labels[case.held]
+        own = p[np.arange(len(y)), y]
+        assert (p.argmax(axis=1) == y).mean() > 0.9
+        assert own.mean() > 0.7 and -np.log(own).mean() < np.log(3) / 3  # chance: 1/3 and log 3
+
+
+def test_the_head_is_a_logistic_regression_on_standardised_rows():
+    rows = FIT[LABELS[FIT] >= 0]
+    stretched = EMBEDDINGS * np.geomspace(0.01, 100, 8) + 7
+    for strength in (0.1, 1e-3):
+        weight, bias = pseudo.head(stretched, LABELS, rows, strength)
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, tol=1e-6))
+        wanted = model.fit(stretched[rows], LABELS[rows]).predict_proba(stretched)
+        found = softmax(stretched @ weight.T + bias, axis=1)
+        assert np.allclose(found, wanted, atol=0.01)
+    given, default = (pseudo.head(stretched, LABELS, rows, *C)[0] for C in ((0.1,), ()))
+    assert (given == default).all()
 
 
 def test_true_unknowns_have_no_say():

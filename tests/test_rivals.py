@@ -1,0 +1,121 @@
+"""The contest of detectors: what each may look at, and that the best of its settings is taken."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+from scipy.stats import weibull_min
+from test_pseudo import EMBEDDINGS, tiny_artefact
+
+from helpers import pseudo, rivals
+
+pytestmark = pytest.mark.filterwarnings("ignore:class", "ignore:every clip", "ignore:calibration")
+
+
+def one_turn():
+    """The tiny artefact with its first turn alone: its test clips serve nothing else."""
+    art = tiny_artefact()
+    arrays = ("split", "logits", "embeddings", "head_weight", "head_bias")
+    return replace(art, **{name: getattr(art, name)[:1] for name in arrays})
+
+
+def noisy_case(seed=0, n=300):
+    """A case whose logits are wrong now and then, so that T is that of a plain likelihood."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(3, size=n)
+    logits = 2 * np.eye(3)[labels] + 1.5 * rng.normal(size=(n, 3))
+    rows = np.arange(n)
+    parts = {"fit": rows[: n // 3], "held": rows[n // 3 : -n // 3], "score": rows[-n // 3 :]}
+    return pseudo.Case(logits, logits, labels, rows.astype(str), **parts)
+
+
+def test_temperature_is_that_of_the_held_clips():
+    case = noisy_case()
+    z, y = case.logits[case.held], case.labels[case.held]
+
+    def loss(T):
+        return -log_softmax(z / T, axis=1)[np.arange(len(y)), y].sum()
+
+    found = rivals.temperature(case)
+    wanted = minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-8})
+    assert found == pytest.approx(wanted.x, rel=1e-4)
+    for part, change in ((case.held, 2), (case.fit, 1), (case.score, 1)):
+        logits = case.logits.copy()
+        logits[part] *= 2  # twice the logits of the held clips: twice T; of others: nothing
+        moved = rivals.temperature(replace(case, logits=logits, kept={}))
+        assert moved == pytest.approx(change * found, rel=1e-4)
+
+
+@pytest.mark.parametrize("space", ["embeddings", "logits"])
+def test_recommended_tails_come_from_the_held_clips(space):
+    case, detector = rivals.case(one_turn(), 0), rivals.Recommended(space, 0.5)
+    model = detector.fitted(case)
+    points, y = detector.points(case), case.labels
+    for c in range(4):
+        rows = case.held[y[case.held] == c]
+        own = np.sort(model.gaussians_.distances(points[rows])[:, c])
+        shape, _, scale = weibull_min.fit(own[len(own) // 2 :], floc=0)
+        assert np.allclose(model.weibull_[c, :2], (shape, scale), rtol=1e-3)
+    # Other held clips are other tails of the same classes; the training rows would be shorter ones.
+    for held, sign in ((case.held[::2], None), (case.fit, -1)):
+        other = detector.fitted(replace(case, held=held, kept={}))
+        assert (other.gaussians_.means_ == model.gaussians_.means_).all()
+        moved = (other.weibull_ - model.weibull_)[:, 1]
+        assert moved.all() and sign in (None, np.sign(moved.mean()))
+
+
+@pytest.mark.parametrize("detector", [rivals.Source(1e-3, 0.5), rivals.Bendale(10, 1)])
+def test_tails_of_the_printed_forms_come_from_the_training_clips(detector):
+    case = rivals.case(one_turn(), 0)
+    weibull = detector.fitted(case).weibull_
+    same = detector.fitted(replace(case, held=case.held[::2], kept={})).weibull_
+    other = detector.fitted(replace(case, fit=case.fit[::2], kept={})).weibull_
+    assert (same == weibull).all() and (other != weibull).any(axis=1).all()
+
+
+@pytest.mark.parametrize("name", rivals.GRIDS)
+def test_test_clips_and_unknown_ones_have_no_say(name, monkeypatch):
+    monkeypatch.setitem(rivals.GRIDS, name, rivals.GRIDS[name][::3])
+    art = one_turn()
+    rng, hidden = np.random.default_rng(1), (art.split[0] == "test") | (art.labels < 0)
+    moved, labels, frozen = {}, art.labels.copy(), EMBEDDINGS.copy()
+    for array in ("embeddings", "logits"):
+        moved[array] = getattr(art, array).copy()
+        moved[array][:, hidden] = 50 * rng.normal(size=moved[array][:, hidden].shape)
+    frozen[hidden] = 50 * rng.normal(size=frozen[hidden].shape)
+    test = art.split[0] == "test"
+    labels[test] = rng.permutation(labels[test])
+    before = rivals.contest(art, EMBEDDINGS, names=(name,))[name]
+    after = rivals.contest(replace(art, **moved, labels=labels), frozen, names=(name,))[name]
+    assert (before.scores != after.scores).any()
+    assert before.thresholds.tobytes() == after.thresholds.tobytes()
+    assert before.detectors == after.detectors
+    assert before.tuned == after.tuned
+
+
+@dataclass(frozen=True)
+class Noisy:
+    """Distance to the nearest class under noise: the louder, the worse."""
+
+    noise: float
+
+    def __call__(self, case, rows):
+        noise = np.random.default_rng(0).normal(size=len(case.labels))
+        return rivals.Mahalanobis()(case, rows) + self.noise * noise[rows]
+
+
+@pytest.mark.parametrize("grid", [(0, 5, 50), (5, 0, 50), (50, 5, 0)])
+def test_the_best_setting_wins_wherever_it_stands(grid, monkeypatch):
+    monkeypatch.setitem(rivals.GRIDS, "noisy", [Noisy(noise) for noise in grid])
+    art = one_turn()
+    outcome = rivals.contest(art, EMBEDDINGS, names=("noisy",))["noisy"]
+    assert outcome.detectors == (Noisy(0),)
+    here = rivals.case(art, 0)
+    cases = pseudo.trials(EMBEDDINGS, art.labels, art.speakers, here.fit, here.held, here.held)
+    found = pseudo.tune({noise: Noisy(noise) for noise in grid}, cases.values())
+    assert found[0].f1 > found[5].f1 > found[50].f1
+    assert outcome.tuned == (found[0],)
+    # Its threshold is that of its own rate on this turn's model.
+    assert outcome.thresholds.tolist() == [pseudo.threshold(Noisy(0), here, found[0].rate)]

@@ -52,7 +52,8 @@ RECORDED = {
         "unknown_shift_recommended": (0, 1e-6), "own_class_lost_source": SHARE,
         "own_class_lost_recommended": (0, 0.2), "unknown_far_source": SHARE,
         "auroc_span_over_epsilon": (0, 0.5), "eta2_emotion": (-0.05, 1),
-        "eta2_speaker": (-0.05, 1), "eta2_sentence": (-0.05, 1), "auroc_leave_one_emotion_out": RANKED,
+        "eta2_speaker": (-0.05, 1), "eta2_sentence": (-0.05, 1),
+        "auroc_leave_one_emotion_out": RANKED,
         "auroc_calm": (0.2, 0.95), "auroc_fearful": (0.2, 0.95), "auroc_disgust": (0.2, 0.95),
     },
     "07_clustering": {

@@ -5,6 +5,7 @@
 Needs the finished corpus. Computing MFCC statistics takes about half a minute the first time.
 """
 
+import argparse
 import string
 import sys
 from pathlib import Path
@@ -95,6 +96,7 @@ def count_lines(table: pd.DataFrame) -> list[list]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()  # no option but --help
     table = pd.read_csv(CORPUS / "table.csv")
     paths = [CORPUS / path for path in table.path]
     table["seconds"] = [sf.info(str(path)).duration for path in paths]

@@ -51,7 +51,7 @@ def corpus_of(file: str) -> str:
 
 
 def held_out(file: str) -> bool:
-    """Speakers kept back for choosing: 2 of nEMO, 8 of CREMA-D, a twentieth of EmoGator's."""
+    """Speakers kept back: 2 of nEMO, every 11th of CREMA-D, every 20th of EmoGator."""
     name, corpus = Path(file).name, corpus_of(file)
     if corpus == "nemo":
         return name[:3] in ("IC0", "MP0")

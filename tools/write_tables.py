@@ -91,7 +91,7 @@ UNKNOWN = (
     ("08_pad_labelling", "label_top1", "named right at once, told which are unknown", True),
     ("08_pad_labelling", "label_chance", "chance", True),
     ("08_pad_labelling", "reachable_share", "unknown emotions that can be named among all", True),
-    ("08_pad_labelling", "reachable_share_table_1", "the same, without assumed vectors", True),
+    ("08_pad_labelling", "reachable_share_table_1", "the same, without assumed rivals", True),
 )
 ENSEMBLE = (
     ("09_ensemble", "accuracy_mfcc", "accuracy, MFCC branch", True),
@@ -121,7 +121,7 @@ HEADLINE = (
     ("02_fine_tune", "uar", "UAR, fine-tuned (Whisper: frozen, a head)", True),
     ("03_calibration", "ece_before", "ECE before temperature scaling", False),
     ("03_calibration", "ece_after", "ECE after", False),
-    ("03_calibration", "ece_floor", "noise floor of the ECE", False),
+    ("03_calibration", "ece_floor", "noise floor of the ECE after", False),
     ("05_entropy_ood", "auroc_entropy", "AUROC of unknown: entropy", True),
     ("06_openmax", "auroc_source", "AUROC: OpenMax as source 1 prints it", True),
     ("06_openmax", "auroc_mahalanobis", "AUROC: Mahalanobis distance", True),
@@ -131,6 +131,16 @@ HEADLINE = (
     ("08_pad_labelling", "f1_unknown_triplet", "F1: triplet thresholds", True),
     ("07_clustering", "ari", "ARI of online clusters, the truly unknown", False),
     ("08_pad_labelling", "label_top1", "named right, told which three are unknown", True),
+)
+# Figures that a lesson tags `figure-KIND`, in the order of the lessons.
+FIGURES = (
+    ("leakage", "01: MFCC on random and on unseen speakers"),
+    ("probe-by-layer", "02: what each layer knows"),
+    ("walk", "02: from the probe to the network"),
+    ("noise-floor", "03: the noise floor of the ECE"),
+    ("reliability", "04: reliability before and after"),
+    ("risk-coverage", "04: risk against coverage"),
+    ("f1-by-rate", "06: F1 of unknown by the share of known clips lost"),
 )
 # What the course set itself beforehand: key, bound, +1 above it or -1 below it, whole interval?
 AIMS = (
@@ -221,8 +231,11 @@ def aims() -> str:
     body = []
     for lesson, key, what, bound, sign, whole in AIMS:
         cells = []
-        for file in files:
+        for column, file in zip(columns, files, strict=True):
             entry = file.get(lesson, {}).get(key)
+            if key == "uar_gain_over_probe" and column in LARGE:  # two linear heads
+                cells.append("not fine-tuned")
+                continue
             if entry is None or entry["value"] is None:
                 cells.append(_cell(entry, True))
                 continue
@@ -265,8 +278,19 @@ def training() -> str:
                  for number, facts in enumerate(rounds, 1)])
 
 
+def gallery() -> str:
+    """Links to the figures that `collect_reference.py` took from the executed lessons."""
+    columns = [*MAIN, *LARGE, ("embedded", "embedded corpus")]
+    body = []
+    for kind, what in FIGURES:
+        paths = [ROOT / "figures" / f"{name}-{kind}.png" for name, _ in columns]
+        body.append([what, *(f"[{kind}](../../figures/{p.name})" if p.is_file() else "–"
+                             for p in paths)])
+    return rows(["seed 0", *(title for _, title in columns)], body)
+
+
 TABLES = {"folds": folds, "headline": headline, "aims": aims, "spine": spine, "unknown": unknown,
-          "ensemble": ensemble, "training": training}
+          "ensemble": ensemble, "training": training, "gallery": gallery}
 
 
 def filled(text: str) -> str:

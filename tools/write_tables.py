@@ -278,6 +278,15 @@ def training() -> str:
                  for number, facts in enumerate(rounds, 1)])
 
 
+def speed() -> str:
+    """What `tests/benchmarks/test_embedding_speed.py` measured (SER_BENCH_OUT)."""
+    kept = json.loads((REFERENCE / "speed.json").read_text(encoding="utf-8"))
+    return rows([f"{kept['threads']} threads, {kept['cpu']}", "times real time",
+                 "times the plain loop", "of the machine's matrix-product rate"],
+                [[name, f"{r['real_time']:.0f}", f"{r['times_the_loop']:.2f}",
+                  f"{r['share_of_matrix_rate'] * 100:.0f} %"] for name, r in kept["rates"].items()])
+
+
 def gallery() -> str:
     """Links to the figures that `collect_reference.py` took from the executed lessons."""
     columns = [*MAIN, *LARGE, ("embedded", "embedded corpus")]
@@ -290,7 +299,8 @@ def gallery() -> str:
 
 
 TABLES = {"folds": folds, "headline": headline, "aims": aims, "spine": spine, "unknown": unknown,
-          "ensemble": ensemble, "training": training, "gallery": gallery}
+          "ensemble": ensemble, "training": training, "gallery": gallery,
+          "speed": speed}
 
 
 def filled(text: str) -> str:

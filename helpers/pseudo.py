@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from helpers.errors import CourseError
 from helpers.metrics import auroc
@@ -71,6 +72,7 @@ def head(embeddings, labels, rows, strength: float = 0.1) -> tuple[np.ndarray, n
     return weight, model.intercept_ - weight @ scaler.mean_
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # a small head an emotion: threads only wait
 def trials(embeddings, labels, speakers, fit, held, score) -> dict[int, Case]:
     """One case per known emotion left out, by its number; it is -1 in ``case.labels``.
 
@@ -113,6 +115,7 @@ def crossed(detector, case: Case, rows, folds: int = 3) -> np.ndarray:
     return scores
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def tune(detectors: dict, cases, prevalence: float = PREVALENCE) -> dict[object, Found]:
     """For each of ``{name: detector}`` the flag rate with the best mean F1 over ``cases``.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import softmax
+from threadpoolctl import threadpool_limits
 
 from helpers import openset, pseudo
 from helpers.calibration import TemperatureScaling
@@ -186,6 +187,7 @@ class Outcome:
     thresholds: np.ndarray  # (turns,)
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # many small matrices: threads only wait
 def contest(art, frozen, names=tuple(GRIDS), prevalence=pseudo.PREVALENCE) -> dict[str, Outcome]:
     """Each rival picks settings and threshold on pseudo-unknowns, then scores the test clips.
 

@@ -104,7 +104,8 @@ def _threads() -> str:
 @contextmanager
 def _environment(setting: Setting, records: Path):
     """What kernels inherit: pinned threads and hashes, and no network where none is needed."""
-    pinned = {f"{kind}_NUM_THREADS": _threads() for kind in ("OMP", "MKL", "OPENBLAS")}
+    pinned = {f"{kind}_NUM_THREADS": _threads() for kind in ("OMP", "MKL")}  # torch
+    pinned["OPENBLAS_NUM_THREADS"] = "1"  # numpy: on small matrices threads wait on each other
     pinned |= {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     pinned["PYTHONPATH"] = os.pathsep.join(
         [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -14,18 +14,20 @@ from sklearn.metrics import recall_score
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from helpers import artefact as kept
 from helpers import audio, emotions, encoders, networks, splits
 from helpers.cache import key
 from helpers.errors import CourseError, nearest
-from helpers.finetune import PROFILES, Clips, fast_bf16, fit, read, settings_for
+from helpers.finetune import PROFILES, Clips, fast_bf16, read, settings_for
 
 
 def _linear(strength):
     return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # many small fits: threads only wait
 def probe(features, labels, groups, train, test, strengths=(1e-3, 1e-2, 1e-1)) -> dict:
     """Linear probe on frozen features `(n, L, H)`: layer and C chosen on `train` speakers alone.
 
@@ -189,6 +191,8 @@ def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place
     from safetensors.torch import save
     from transformers import set_seed
 
+    from helpers import trainer  # its import takes seconds, and only this function trains
+
     seed, length = seed * 1000 + turn.index, _length(encoder, settings)
     set_seed(seed)
     train, stop = (part[labels[part] >= 0] for part in (turn.train, turn.stop))
@@ -207,8 +211,8 @@ def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place
 
     history = []
     if settings.epochs:
-        history = fit(model, clips(train, not settings.fixed), clips(stop, False), collate,
-                      settings, place / "checkpoints", seed, progress)
+        history = trainer.fit(model, clips(train, not settings.fixed), clips(stop, False), collate,
+                              settings, place / "checkpoints", seed, progress)
     tuned = replace(encoder, model=model.eval().base_model)
     scored = np.concatenate([turn.tune[labels[turn.tune] >= 0], turn.test])
     rows = np.concatenate([scored, train, stop]) if whole else scored

@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock
 from tiny_models import save
 
-from helpers import artefact, audio, encoders, finetune, networks, splits, training
+from helpers import artefact, audio, encoders, finetune, networks, splits, trainer, training
 from helpers.errors import CourseError
 
 TONES = {"neutral": 200, "happy": 500, "sad": 1100, "calm": 2500}  # Hz; calm is unknown
@@ -87,13 +87,13 @@ def test_shapes_and_contracts(made, frame):
 
 def test_unknown_emotions_are_never_fitted_on(frame, encoder, tmp_path, monkeypatch):
     seen = []
-    real = training.fit
+    real = trainer.fit
 
     def spy(model, train, stop, *rest):
         seen.extend(train.paths + stop.paths)
         return real(model, train, stop, *rest)
 
-    monkeypatch.setattr(training, "fit", spy)
+    monkeypatch.setattr(trainer, "fit", spy)
     training.artefact(frame, encoder, seed=1, folder=tmp_path, progress=False)
     assert seen and not any("calm" in path for path in seen)
 
@@ -131,7 +131,7 @@ def test_same_seed_same_figures_other_seed_others(made, frame, encoder, tmp_path
 def test_interrupted_and_run_again_ends_at_the_same_figures(made, frame, encoder, tmp_path,
                                                             monkeypatch, cut):
     calls = {"saves": 0, "fits": 0}
-    real_save, real_fit = finetune._Watch.on_save, training.fit
+    real_save, real_fit = trainer._Watch.on_save, trainer.fit
 
     def on_save(self, args, state, control, **kwargs):
         calls["saves"] += 1
@@ -148,13 +148,13 @@ def test_interrupted_and_run_again_ends_at_the_same_figures(made, frame, encoder
         return real_fit(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(finetune._Watch, "on_save", on_save)
-        patch.setattr(training, "fit", fit)
+        patch.setattr(trainer._Watch, "on_save", on_save)
+        patch.setattr(trainer, "fit", fit)
         with pytest.raises(KeyboardInterrupt):
             training.artefact(frame, encoder, folder=tmp_path, progress=False)
     assert not list(tmp_path.glob("artefacts/*/arrays.npz"))
     steps = []
-    monkeypatch.setattr(finetune._Watch, "on_step_end",
+    monkeypatch.setattr(trainer._Watch, "on_step_end",
                         lambda self, args, state, control, **_: steps.append(state.global_step))
     again = training.artefact(frame, encoder, folder=tmp_path, progress=False)
     np.testing.assert_allclose(again.logits, made.logits, atol=1e-5)
@@ -176,7 +176,7 @@ def test_paper_profile_is_the_sources(frame, encoder, tmp_path, monkeypatch):
     assert (paper.epochs, paper.samples, paper.fixed) == (3, 45_000, True)
     assert not paper.probe_head and not paper.freeze_front and not paper.bf16
     seen = []
-    real = finetune.Trainer.training_step
+    real = trainer.Trainer.training_step
 
     def step(self, model, inputs, *args, **kwargs):
         seen.append((type(model).__name__, tuple(inputs["input_values"].shape), set(inputs),
@@ -184,7 +184,7 @@ def test_paper_profile_is_the_sources(frame, encoder, tmp_path, monkeypatch):
                      all(p.requires_grad for p in model.parameters())))  # fmt: skip
         return real(self, model, inputs, *args, **kwargs)
 
-    monkeypatch.setattr(finetune.Trainer, "training_step", step)
+    monkeypatch.setattr(trainer.Trainer, "training_step", step)
     monkeypatch.setitem(finetune.PROFILES, "paper", replace(paper, turns=1))
     tiny = save("wav2vec2-group", tmp_path)
     art = training.artefact(frame, tiny, profile="paper", folder=tmp_path / "runs", progress=False)
@@ -338,7 +338,7 @@ def test_any_network_that_gives_logits_can_be_fitted(tmp_path):
         return {"x": torch.stack(x), "labels": torch.tensor(y)}
 
     line, settings = Line(), replace(TINY, epochs=8, learning_rate=0.1)
-    rows = finetune.fit(line, data[:48], data[48:], collate, settings, tmp_path, 0, False)
+    rows = trainer.fit(line, data[:48], data[48:], collate, settings, tmp_path, 0, False)
     assert rows[-1]["accuracy"] > 0.8 and json.dumps(rows)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers import results
+
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = sorted(p.name for p in (ROOT / "tools").glob("*.py") if "argparse" in p.read_text())
 # One process for all, because loading torch costs seconds: what a tool puts on the path and which
@@ -61,3 +63,18 @@ def test_a_scoring_is_earlier_where_a_later_one_has_other_weights(tmp_path, monk
     first = [line.split(" | ")[0] for line in write_tables.folds().splitlines()[2:6]]
     assert first == ["| embedded (earlier weights)", "| other", "| embedded", "| embedded"]
     assert "99.96" in write_tables.folds()
+
+
+def test_a_reference_is_not_pooled_from_some_seeds(tmp_path):
+    """A lesson run again for one seed alone would stand under the title of all of them."""
+    from tools.collect_reference import complete
+
+    entry = {"value": 0.5, "low": None, "high": None, "n": None, "seeds": [0]}
+    paths = [tmp_path / "emodb-embedded-0", tmp_path / "emodb-embedded-1"]
+    for path, lessons in zip(paths, (("01_data", "06_openmax"), ("06_openmax",)), strict=True):
+        notebooks = {lesson: {"uar": entry} for lesson in lessons}
+        results.write_json(path / "results.json",
+                           {"schema": 1, "run": {"seeds": [0]}, "notebooks": notebooks})
+    with pytest.raises(SystemExit, match="01_data"):
+        complete("emodb-embedded", paths)
+    complete("emodb-embedded", paths[1:])

@@ -26,6 +26,13 @@ def label(run: dict) -> str:
     return run["corpus"] if encoder == "embedded" else f"{run['corpus']}-{encoder}"
 
 
+def complete(group: str, paths: list[Path]) -> None:
+    """Stop where a lesson has figures of some seeds only: the table would call them all seeds."""
+    lessons = [set(results.read_results(path / "results.json")["notebooks"]) for path in paths]
+    if some := sorted(set.union(*lessons) - set.intersection(*lessons)):
+        raise SystemExit(f"{group}: not every seed has {', '.join(some)}; run the sweep again")
+
+
 def figures(folder: Path, name: str, target: Path) -> list[Path]:
     """Write the tagged figures of the executed lessons in `folder`."""
     written = []
@@ -53,6 +60,7 @@ def main() -> None:
     if "" in folders or not pooled:
         raise SystemExit(f"{sweep}: no sweep here; run several seeds into it first")
     for group, merged in pooled.items():
+        complete(group, [p for run, p in folders.items() if run.rpartition("-")[0] == group])
         merged["run"]["encoder"] = Path(merged["run"]["encoder"]).name  # no folder of one machine
         name = label(merged["run"])
         target = ROOT / "data" / "reference" / f"{name}.json"

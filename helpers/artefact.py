@@ -83,8 +83,11 @@ class Artefact:
         return self.how["history"][turn]
 
 
-ARRAYS = [f.name for f in fields(Artefact) if f.name not in
-          ("segment_logits", "segment_owner", "how", "folder")]
+ARRAYS = [
+    f.name
+    for f in fields(Artefact)
+    if f.name not in ("segment_logits", "segment_owner", "how", "folder")
+]
 
 
 def write(art: Artefact, folder) -> None:
@@ -110,19 +113,25 @@ def read(folder) -> Artefact:
             **{name: arrays[name] for name in ARRAYS},
             segment_logits=[arrays[f"segment_logits_{t}"] for t in range(turns)],
             segment_owner=[arrays[f"segment_owner_{t}"] for t in range(turns)],
-            how=how, folder=folder)
+            how=how,
+            folder=folder,
+        )
     except (OSError, ValueError, KeyError) as error:
         raise damaged(folder, error) from error
     if art.split.shape != art.logits.shape[:2] or art.logits.shape[1:] != (
-            len(art.utterances), len(art.classes)):
+        len(art.utterances),
+        len(art.classes),
+    ):
         raise damaged(folder, "shapes do not agree")
     return art
 
 
 def damaged(folder, reason) -> CourseError:
     """The error for a folder that cannot be read back."""
-    return CourseError(f"artefact {folder}: damaged or unfinished ({reason}); delete this folder, "
-                       "lesson 02 makes it again")
+    return CourseError(
+        f"artefact {folder}: damaged or unfinished ({reason}); delete this folder, "
+        "lesson 02 makes it again"
+    )
 
 
 @contextmanager

@@ -26,8 +26,14 @@ from helpers.networks import WhisperFrames, pool
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "data" / "encoders" / "embedded"
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "whisper")
-KNOWN = ("embedded", "facebook/wav2vec2-base", "facebook/hubert-base-ls960",
-         "microsoft/wavlm-base", "facebook/data2vec-audio-base", "openai/whisper-base")
+KNOWN = (
+    "embedded",
+    "facebook/wav2vec2-base",
+    "facebook/hubert-base-ls960",
+    "microsoft/wavlm-base",
+    "facebook/data2vec-audio-base",
+    "openai/whisper-base",
+)
 VERSION = 1  # of the code from file to embedding: another number makes every cached row anew
 WINDOW = 256  # files decoded ahead: memory grows with this, not with the number of files
 
@@ -63,14 +69,18 @@ class Encoder:
         """
         if self.family == "whisper":
             return True
-        return (self.family != "data2vec-audio" and self.config.feat_extract_norm == "layer"
-                and not getattr(self.config, "conv_pos_batch_norm", False))
+        return (
+            self.family != "data2vec-audio"
+            and self.config.feat_extract_norm == "layer"
+            and not getattr(self.config, "conv_pos_batch_norm", False)
+        )
 
     @cached_property
     def key(self) -> str:
         """SHA-256 of configuration and weights: which encoder this is, whatever its name."""
-        digest = hashlib.sha256(json.dumps(self.config.to_diff_dict(), sort_keys=True,
-                                           default=str).encode())
+        digest = hashlib.sha256(
+            json.dumps(self.config.to_diff_dict(), sort_keys=True, default=str).encode()
+        )
         for name, value in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
@@ -98,25 +108,35 @@ class Encoder:
         if len(set(lengths)) == 1:
             return {"input_values": torch.from_numpy(np.stack(waves).astype(np.float32))}
         if not self.masked:
-            raise CourseError(f"encoder '{self.name}': its clips must have equal length to share "
-                              "a batch; cut or pad them to one length")
+            raise CourseError(
+                f"encoder '{self.name}': its clips must have equal length to share "
+                "a batch; cut or pad them to one length"
+            )
         values = np.zeros((len(waves), max(lengths)), np.float32)
         mask = np.zeros(values.shape, np.int64)
         for row, wave in enumerate(waves):
-            values[row, :len(wave)], mask[row, :len(wave)] = wave, 1
+            values[row, : len(wave)], mask[row, : len(wave)] = wave, 1
         return {"input_values": torch.from_numpy(values), "attention_mask": torch.from_numpy(mask)}
 
     def _mel(self, waves) -> dict:
         """Log-mel frames of the clips only, with the silence after them that convolutions see."""
         limit = 2 * self.config.max_source_positions * self.extractor.hop_length
         if max(map(len, waves)) > limit:
-            warnings.warn(f"encoder '{self.name}' hears {limit / audio.SAMPLE_RATE:.0f} s of a "
-                          "clip; what comes after is cut", stacklevel=2)
+            warnings.warn(
+                f"encoder '{self.name}' hears {limit / audio.SAMPLE_RATE:.0f} s of a "
+                "clip; what comes after is cut",
+                stacklevel=2,
+            )
         waves = [w[:limit] for w in waves]
         frames = [-(-len(w) // self.extractor.hop_length) for w in waves]
         room = max(len(w) for w in waves) + 2 * self.extractor.n_fft
-        mel = self.extractor(waves, sampling_rate=audio.SAMPLE_RATE, padding="max_length",
-                             max_length=room, return_tensors="pt")["input_features"]
+        mel = self.extractor(
+            waves,
+            sampling_rate=audio.SAMPLE_RATE,
+            padding="max_length",
+            max_length=room,
+            return_tensors="pt",
+        )["input_features"]
         mask = torch.arange(mel.shape[-1])[None] < torch.tensor(frames)[:, None]
         return {"input_values": mel, "attention_mask": mask.long()}
 
@@ -130,7 +150,8 @@ class Encoder:
         if batch.get("attention_mask") is None:
             return states, torch.ones(states[0].shape[:2], dtype=torch.bool)
         return states, self.model._get_feature_vector_attention_mask(
-            states[0].shape[1], batch["attention_mask"])
+            states[0].shape[1], batch["attention_mask"]
+        )
 
 
 def load(name="embedded", dtype: str = "float32") -> Encoder:
@@ -146,34 +167,47 @@ def load(name="embedded", dtype: str = "float32") -> Encoder:
         raise CourseError(f"dtype '{dtype}': use float32 or bfloat16")
     folder = EMBEDDED if str(name) == "embedded" else Path(name)
     local = folder.is_dir()
-    if not local and (str(name) == "embedded" or "/" not in str(name) or folder.is_absolute()
-                      or str(name).startswith(".")):
+    if not local and (
+        str(name) == "embedded"
+        or "/" not in str(name)
+        or folder.is_absolute()
+        or str(name).startswith(".")
+    ):
         raise CourseError(f"encoder '{name}': no such folder{nearest(str(name), KNOWN)}")
     source = str(folder) if local else str(name)
     try:
         with quiet():
             config = AutoConfig.from_pretrained(source)
             if config.model_type not in FAMILIES:
-                raise CourseError(f"encoder '{name}' is of the family '{config.model_type}'; "
-                                  f"this course knows {', '.join(FAMILIES)}")
+                raise CourseError(
+                    f"encoder '{name}' is of the family '{config.model_type}'; "
+                    f"this course knows {', '.join(FAMILIES)}"
+                )
             extractor = AutoFeatureExtractor.from_pretrained(source)
             kind = AutoModel
             if config.model_type == "whisper":
                 bare = "WhisperEncoder" in (config.architectures or ())
                 kind = WhisperEncoder if bare else WhisperModel
-            model, report = kind.from_pretrained(source, dtype=torch.float32,
-                                                 output_loading_info=True)
+            model, report = kind.from_pretrained(
+                source, dtype=torch.float32, output_loading_info=True
+            )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0][:160] if str(error) else type(error).__name__
         if local:
-            raise CourseError(f"encoder folder {folder}: missing or damaged file ({reason}); "
-                              "copy the folder again") from error
-        raise CourseError(f"encoder '{name}': not a folder here, and the model hub did not give it "
-                          "(offline, or no such id); use --encoder embedded or a folder") from error
+            raise CourseError(
+                f"encoder folder {folder}: missing or damaged file ({reason}); "
+                "copy the folder again"
+            ) from error
+        raise CourseError(
+            f"encoder '{name}': not a folder here, and the model hub did not give it "
+            "(offline, or no such id); use --encoder embedded or a folder"
+        ) from error
     missing = [n for n in report["missing_keys"] if "masked_spec_embed" not in n]
     if missing:  # transformers would go on with random weights
-        raise CourseError(f"encoder '{name}': weights lack {len(missing)} tensors, such as "
-                          f"{sorted(missing)[0]}; copy the folder again")
+        raise CourseError(
+            f"encoder '{name}': weights lack {len(missing)} tensors, such as "
+            f"{sorted(missing)[0]}; copy the folder again"
+        )
     if config.model_type == "whisper":
         model = WhisperFrames(getattr(model, "encoder", model))
     return Encoder(str(name), model.eval(), extractor, dtype)
@@ -202,8 +236,18 @@ def bar(progress: bool, title: str, total: int, unit: str, done: int = 0):
     return tqdm(desc=title, total=total, initial=done, unit=unit, leave=False, disable=off)
 
 
-def embed(clips, encoder, layer="last", pooling="mean", normalise=None, length=None, batch_s=24.0,
-          cache=None, progress=True, threads=4):
+def embed(
+    clips,
+    encoder,
+    layer="last",
+    pooling="mean",
+    normalise=None,
+    length=None,
+    batch_s=24.0,
+    cache=None,
+    progress=True,
+    threads=4,
+):
     """Embeddings of `clips` (paths, or 16 kHz waves): float32 `(n, H)`, `(n, 2H)` for "mean+std".
 
     `layer`: "last", a number 0..layers, or "all" (`(n, layers + 1, H)`). `pooling`: "mean",

@@ -33,15 +33,45 @@ PROFILES = {
     # crops, and loses on whole clips, even those that it trained on. Two rates were tried on the
     # tuning speakers of two turns of RAVDESS: 3e-5 changes little, 1e-4 gains.
     # One epoch in `quick`: lessons 01-04 have five minutes.
-    "quick": Settings(epochs=1, learning_rate=1e-4, samples=80_000, fixed=False, probe_head=True,
-                      freeze_front=True, bf16=True, patience=2, turns=2, random_turns=1,
-                      warmup=0.1),
-    "full": Settings(epochs=2, learning_rate=1e-4, samples=80_000, fixed=False, probe_head=True,
-                     freeze_front=True, bf16=True, patience=2, turns=None, random_turns=1,
-                     warmup=0.1),
+    "quick": Settings(
+        epochs=1,
+        learning_rate=1e-4,
+        samples=80_000,
+        fixed=False,
+        probe_head=True,
+        freeze_front=True,
+        bf16=True,
+        patience=2,
+        turns=2,
+        random_turns=1,
+        warmup=0.1,
+    ),
+    "full": Settings(
+        epochs=2,
+        learning_rate=1e-4,
+        samples=80_000,
+        fixed=False,
+        probe_head=True,
+        freeze_front=True,
+        bf16=True,
+        patience=2,
+        turns=None,
+        random_turns=1,
+        warmup=0.1,
+    ),
     # Source 1, sections 2 and 4; what it leaves open is transformers' default (linear decay).
-    "paper": Settings(epochs=3, learning_rate=2e-5, samples=45_000, fixed=True, probe_head=False,
-                      freeze_front=False, bf16=False, patience=None, turns=None, random_turns=5),
+    "paper": Settings(
+        epochs=3,
+        learning_rate=2e-5,
+        samples=45_000,
+        fixed=True,
+        probe_head=False,
+        freeze_front=False,
+        bf16=False,
+        patience=None,
+        turns=None,
+        random_turns=5,
+    ),
 }
 
 
@@ -88,5 +118,5 @@ class Clips(torch.utils.data.Dataset):
         wave = read(self.paths[i])
         spare = len(wave) - self.samples
         start = int(torch.randint(spare + 1, ())) if self.crop and spare > 0 else 0
-        wave = wave[start:start + self.samples]
+        wave = wave[start : start + self.samples]
         return audio.fix_length(wave, self.samples) if self.fixed else wave, self.labels[i]

@@ -75,7 +75,7 @@ class WhisperFrames(nn.Module):
     def frame_mask(attention_mask):
         """Mel mask `(b, F)` to frame mask `(b, T)`: a frame counts where its first mel does."""
         mask = attention_mask[:, ::2].bool()
-        return mask[:, :int(mask.sum(1).max())]
+        return mask[:, : int(mask.sum(1).max())]
 
     def forward(self, input_values, attention_mask, output_hidden_states=False):
         """Mel `(b, bins, F)` and mask `(b, F)` to an output with `last_hidden_state (b, T, H)`."""
@@ -83,18 +83,25 @@ class WhisperFrames(nn.Module):
 
         encoder, mask = self.encoder, self.frame_mask(attention_mask)
         x = nn.functional.gelu(encoder.conv1(input_values))
-        x = nn.functional.gelu(encoder.conv2(x)).transpose(1, 2)[:, :mask.shape[1]]
-        x = x + encoder.embed_positions.weight[:x.shape[1]]
+        x = nn.functional.gelu(encoder.conv2(x)).transpose(1, 2)[:, : mask.shape[1]]
+        x = x + encoder.embed_positions.weight[: x.shape[1]]
         x = nn.functional.dropout(x, p=encoder.dropout, training=self.training)
-        bias = None if bool(mask.all()) else torch.zeros_like(mask, dtype=x.dtype).masked_fill(
-            ~mask, torch.finfo(x.dtype).min)[:, None, None].expand(-1, 1, x.shape[1], -1)
+        bias = (
+            None
+            if bool(mask.all())
+            else torch.zeros_like(mask, dtype=x.dtype)
+            .masked_fill(~mask, torch.finfo(x.dtype).min)[:, None, None]
+            .expand(-1, 1, x.shape[1], -1)
+        )
         states = [x]
         for layer in encoder.layers:
             x = layer(x, bias)
             states.append(x)
         states[-1] = encoder.layer_norm(x)
-        return BaseModelOutput(last_hidden_state=states[-1],
-                               hidden_states=tuple(states) if output_hidden_states else None)
+        return BaseModelOutput(
+            last_hidden_state=states[-1],
+            hidden_states=tuple(states) if output_hidden_states else None,
+        )
 
 
 class WhisperClassifier(nn.Module):

@@ -69,9 +69,7 @@ class Direction(nn.Module):
     def __init__(self, size=39, channels=CHANNELS, blocks=BLOCKS, gate=False, dropout=DROPOUT):
         super().__init__()
         self.enter = nn.Conv1d(size, channels, 1)
-        self.blocks = nn.ModuleList(
-            Block(channels, 2**j, gate, dropout) for j in range(blocks)
-        )
+        self.blocks = nn.ModuleList(Block(channels, 2**j, gate, dropout) for j in range(blocks))
 
     def forward(self, x):
         x, outputs = self.enter(x), []

@@ -22,14 +22,20 @@ def epoch_metrics(output) -> dict:
     """Accuracy and macro precision, recall (= UAR) and F1: the columns of source 1's table 1."""
     logits = output.predictions[0] if isinstance(output.predictions, tuple) else output.predictions
     truth, guess = output.label_ids, logits.argmax(-1)
-    macro = precision_recall_fscore_support(truth, guess, average="macro", labels=np.unique(truth),
-                                            zero_division=0)
-    return {"accuracy": float((guess == truth).mean()),
-            **dict(zip(("precision", "recall", "f1"), map(float, macro[:3]), strict=True))}
+    macro = precision_recall_fscore_support(
+        truth, guess, average="macro", labels=np.unique(truth), zero_division=0
+    )
+    return {
+        "accuracy": float((guess == truth).mean()),
+        **dict(zip(("precision", "recall", "f1"), map(float, macro[:3]), strict=True)),
+    }
 
 
-COLUMNS = {"loss": "train_loss", "eval_loss": "val_loss",
-           **{f"eval_{name}": name for name in ("accuracy", "precision", "recall", "f1")}}
+COLUMNS = {
+    "loss": "train_loss",
+    "eval_loss": "val_loss",
+    **{f"eval_{name}": name for name in ("accuracy", "precision", "recall", "f1")},
+}
 
 
 class _Watch(TrainerCallback):
@@ -81,21 +87,41 @@ def fit(model, train, stop, collate, settings, folder, seed, progress=True) -> l
         seconds = json.loads((resume / "whole.json").read_text())
         watch.seconds.update({int(epoch): value for epoch, value in seconds.items()})
     arguments = TrainingArguments(
-        output_dir=str(folder), num_train_epochs=settings.epochs, optim="adamw_torch",
-        learning_rate=settings.learning_rate, weight_decay=settings.weight_decay,
-        warmup_steps=settings.warmup, per_device_train_batch_size=settings.batch,
-        per_device_eval_batch_size=settings.batch, bf16=settings.bf16 and fast_bf16(),
-        use_cpu=cpu, seed=seed, data_seed=seed, logging_strategy="epoch", save_strategy="epoch",
-        eval_strategy="epoch" if staged else "no", save_total_limit=2,
-        load_best_model_at_end=staged, metric_for_best_model="recall" if staged else None,
-        greater_is_better=True if staged else None, report_to="none", label_names=["labels"],
-        remove_unused_columns=False, dataloader_pin_memory=not cpu, disable_tqdm=True,
+        output_dir=str(folder),
+        num_train_epochs=settings.epochs,
+        optim="adamw_torch",
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup_steps=settings.warmup,
+        per_device_train_batch_size=settings.batch,
+        per_device_eval_batch_size=settings.batch,
+        bf16=settings.bf16 and fast_bf16(),
+        use_cpu=cpu,
+        seed=seed,
+        data_seed=seed,
+        logging_strategy="epoch",
+        save_strategy="epoch",
+        eval_strategy="epoch" if staged else "no",
+        save_total_limit=2,
+        load_best_model_at_end=staged,
+        metric_for_best_model="recall" if staged else None,
+        greater_is_better=True if staged else None,
+        report_to="none",
+        label_names=["labels"],
+        remove_unused_columns=False,
+        dataloader_pin_memory=not cpu,
+        disable_tqdm=True,
     )
     stopping = staged and settings.patience is not None
     trainer = Trainer(
-        model=model, args=arguments, train_dataset=train, eval_dataset=stop if staged else None,
-        data_collator=collate, compute_metrics=epoch_metrics,
-        callbacks=[watch, *([EarlyStoppingCallback(settings.patience)] if stopping else [])])
+        model=model,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=stop if staged else None,
+        data_collator=collate,
+        compute_metrics=epoch_metrics,
+        callbacks=[watch, *([EarlyStoppingCallback(settings.patience)] if stopping else [])],
+    )
     trainer.remove_callback(PrinterCallback)
     with quiet():
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)

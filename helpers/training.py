@@ -43,9 +43,15 @@ def probe(features, labels, groups, train, test, strengths=(1e-3, 1e-2, 1e-1)) -
         inner, outer = train[inner], train[outer]
         for layer, s in np.ndindex(*scores.shape):
             fitted = _linear(strengths[s]).fit(features[inner, layer], labels[inner])
-            scores[layer, s] += recall_score(
-                labels[outer], fitted.predict(features[outer, layer]), average="macro",
-                labels=np.unique(labels[outer])) / folds
+            scores[layer, s] += (
+                recall_score(
+                    labels[outer],
+                    fitted.predict(features[outer, layer]),
+                    average="macro",
+                    labels=np.unique(labels[outer]),
+                )
+                / folds
+            )
     layer, s = np.unravel_index(scores.argmax(), scores.shape)
     fitted = _linear(strengths[s]).fit(features[train, layer], labels[train])
     scaler, linear = fitted[0], fitted[1]
@@ -53,13 +59,25 @@ def probe(features, labels, groups, train, test, strengths=(1e-3, 1e-2, 1e-1)) -
     bias = linear.intercept_ - weight @ scaler.mean_
     if len(weight) == 1:  # two classes have one logit between them: half of it for each
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    return {"layer": int(layer), "C": strengths[s], "scores": scores, "weight": weight,
-            "bias": bias,
-            "predicted": fitted.predict(features[test, layer])}
+    return {
+        "layer": int(layer),
+        "C": strengths[s],
+        "scores": scores,
+        "weight": weight,
+        "bias": bias,
+        "predicted": fitted.predict(features[test, layer]),
+    }
 
 
-def artefact(frame, encoder="embedded", seed=0, profile="quick", folder="runs/course",
-             split="rotation", progress=True) -> kept.Artefact:
+def artefact(
+    frame,
+    encoder="embedded",
+    seed=0,
+    profile="quick",
+    folder="runs/course",
+    split="rotation",
+    progress=True,
+) -> kept.Artefact:
     """The artefact of this corpus, encoder, seed and profile below `folder`: read it, or make it.
 
     `frame`: `corpora.frame(...)`. `split`: "rotation" over speakers or "random" (the sources'
@@ -67,17 +85,35 @@ def artefact(frame, encoder="embedded", seed=0, profile="quick", folder="runs/co
     Errors: CourseError when a fold lacks a class, a file is damaged, or another run is at it.
     """
     if profile not in PROFILES:
-        raise CourseError(f"profile '{profile}': use {', '.join(PROFILES)}"
-                          f"{nearest(profile, PROFILES)}")
+        raise CourseError(
+            f"profile '{profile}': use {', '.join(PROFILES)}{nearest(profile, PROFILES)}"
+        )
     if isinstance(encoder, str):
         encoder = encoders.load(encoder, dtype_for(PROFILES[profile]))
     settings = settings_for(profile, encoder)
-    how = {"corpus": corpus_of(frame), "encoder": encoder.name,
-           "encoder_key": encoder.key, "dtype": encoder.dtype, "seed": seed, "profile": profile,
-           "split": split, "settings": asdict(settings), "segment_s": kept.SEGMENT_S,
-           "hop_s": kept.HOP_S, "clips": _digest(frame)}
-    name = "-".join([how["corpus"], Path(encoder.name).name, split, profile, str(seed),
-                     key(json.dumps(how, sort_keys=True))[:8]])
+    how = {
+        "corpus": corpus_of(frame),
+        "encoder": encoder.name,
+        "encoder_key": encoder.key,
+        "dtype": encoder.dtype,
+        "seed": seed,
+        "profile": profile,
+        "split": split,
+        "settings": asdict(settings),
+        "segment_s": kept.SEGMENT_S,
+        "hop_s": kept.HOP_S,
+        "clips": _digest(frame),
+    }
+    name = "-".join(
+        [
+            how["corpus"],
+            Path(encoder.name).name,
+            split,
+            profile,
+            str(seed),
+            key(json.dumps(how, sort_keys=True))[:8],
+        ]
+    )
     place = Path(folder) / "artefacts" / re.sub(r"[^\w+.-]", "_", name)
     place.mkdir(parents=True, exist_ok=True)
     try:
@@ -87,8 +123,9 @@ def artefact(frame, encoder="embedded", seed=0, profile="quick", folder="runs/co
             frame = frame.reset_index(drop=True)
             return _make(frame, encoder, seed, settings, place, how, progress)
     except Timeout:
-        raise CourseError(f"{place}: another run is writing here; wait for it, or choose another "
-                          "--out") from None
+        raise CourseError(
+            f"{place}: another run is writing here; wait for it, or choose another --out"
+        ) from None
 
 
 def _digest(frame) -> str:
@@ -100,8 +137,14 @@ def _digest(frame) -> str:
 
 def features(paths, encoder, settings, folder, progress=True) -> np.ndarray:
     """Frozen features `(n, layers + 1, H)`, mean over frames, as `artefact` caches them."""
-    return encoders.embed(paths, encoder, layer="all", length=_length(encoder, settings),
-                          cache=Path(folder) / "cache", progress=progress)
+    return encoders.embed(
+        paths,
+        encoder,
+        layer="all",
+        length=_length(encoder, settings),
+        cache=Path(folder) / "cache",
+        progress=progress,
+    )
 
 
 def frozen(art, frame, encoder="embedded", folder="runs/course", progress=True) -> np.ndarray:
@@ -118,7 +161,7 @@ def frozen(art, frame, encoder="embedded", folder="runs/course", progress=True) 
 
 
 def dtype_for(settings) -> str:
-    """"bfloat16" where the settings ask for it and the machine is faster with it."""
+    """ "bfloat16" where the settings ask for it and the machine is faster with it."""
     return "bfloat16" if settings.bf16 and fast_bf16() else "float32"
 
 
@@ -135,13 +178,13 @@ def plan(frame, settings, seed, split="rotation"):
     labels = np.array([known.index(e) if e in known else -1 for e in frame["emotion"]])
     by_chance = split == "random"
     turns = (splits.random_split if by_chance else splits.rotation)(frame, seed=seed)
-    turns = turns[:settings.random_turns if by_chance else settings.turns]
+    turns = turns[: settings.random_turns if by_chance else settings.turns]
     splits.require(frame, turns, known)
     return turns, labels, known
 
 
 def corpus_of(frame) -> str:
-    """"a", or "a+b" for corpora joined in one table."""
+    """ "a", or "a+b" for corpora joined in one table."""
     return "+".join(sorted(frame["corpus"].unique()))
 
 
@@ -159,30 +202,54 @@ def _make(frame, encoder, seed, settings, place, how, progress) -> kept.Artefact
         if not done.is_file():
             if progress:
                 print(f"turn {turn.index + 1} of {len(turns)}", flush=True)
-            _run_turn(frame, labels, known, before, encoder, turn, seed, settings, done.parent,
-                      how["split"] == "rotation", progress)
+            _run_turn(
+                frame,
+                labels,
+                known,
+                before,
+                encoder,
+                turn,
+                seed,
+                settings,
+                done.parent,
+                how["split"] == "rotation",
+                progress,
+            )
         outputs.append(kept.load_arrays(done))
         fold[turn.test] = turn.index
         for part, rows in turn.parts().items():
             split[turn.index, rows] = part
-    how = {**how, "torch": torch.__version__, "threads": torch.get_num_threads(),
-           "skipped": int((~usable).sum()),
-           "history": [json.loads(str(o["history"])) for o in outputs]}
+    how = {
+        **how,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "skipped": int((~usable).sum()),
+        "history": [json.loads(str(o["history"])) for o in outputs],
+    }
     art = kept.Artefact(
-        classes=np.array(known), labels=labels, fold=fold, split=split, how=how, folder=place,
-        **{f"{name}s": frame[name].to_numpy().astype(str)
-           for name in ("utterance", "emotion", "speaker", "gender")},
-        **{name: np.stack([o[name] for o in outputs])
-           for name in ("logits", "embeddings", "head_weight", "head_bias")},
-        **{name: [o[name] for o in outputs] for name in ("segment_logits", "segment_owner")})
+        classes=np.array(known),
+        labels=labels,
+        fold=fold,
+        split=split,
+        how=how,
+        folder=place,
+        **{
+            f"{name}s": frame[name].to_numpy().astype(str)
+            for name in ("utterance", "emotion", "speaker", "gender")
+        },
+        **{
+            name: np.stack([o[name] for o in outputs])
+            for name in ("logits", "embeddings", "head_weight", "head_bias")
+        },
+        **{name: [o[name] for o in outputs] for name in ("segment_logits", "segment_owner")},
+    )
     kept.write(art, place)
     for turn in turns:
         (place / f"turn-{turn.index}" / "outputs.npz").unlink()
     return art
 
 
-def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place, whole,
-              progress):
+def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place, whole, progress):
     """Fine-tune one turn and leave `model.safetensors`, `config.json` and `outputs.npz`.
 
     Scored are all clips that the turn tests, and known emotions elsewhere. Without `whole` only the
@@ -211,24 +278,43 @@ def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place
 
     history = []
     if settings.epochs:
-        history = trainer.fit(model, clips(train, not settings.fixed), clips(stop, False), collate,
-                              settings, place / "checkpoints", seed, progress)
+        history = trainer.fit(
+            model,
+            clips(train, not settings.fixed),
+            clips(stop, False),
+            collate,
+            settings,
+            place / "checkpoints",
+            seed,
+            progress,
+        )
     tuned = replace(encoder, model=model.eval().base_model)
     scored = np.concatenate([turn.tune[labels[turn.tune] >= 0], turn.test])
     rows = np.concatenate([scored, train, stop]) if whole else scored
     embeddings = np.full((len(frame), encoder.hidden_size), np.nan, np.float32)
-    embeddings[rows] = (encoders.embed(paths[rows], tuned, length=length, progress=progress)
-                        if settings.epochs else before[rows])
+    embeddings[rows] = (
+        encoders.embed(paths[rows], tuned, length=length, progress=progress)
+        if settings.epochs
+        else before[rows]
+    )
     weight, bias = networks.effective_head(model)
     owner, cut = _segments(scored if whole else scored[:0], paths, tuned)
     with kept.replacing(place / "model.safetensors") as temporary:
         temporary.write_bytes(save({n: v.contiguous() for n, v in model.state_dict().items()}))
     with kept.replacing(place / "config.json") as temporary:
         temporary.write_text(model.config.to_json_string())
-    kept.save_arrays(place / "outputs.npz", {
-        "embeddings": embeddings, "logits": embeddings @ weight.T + bias, "head_weight": weight,
-        "head_bias": bias, "segment_logits": cut @ weight.T + bias, "segment_owner": owner,
-        "history": json.dumps(history)})
+    kept.save_arrays(
+        place / "outputs.npz",
+        {
+            "embeddings": embeddings,
+            "logits": embeddings @ weight.T + bias,
+            "head_weight": weight,
+            "head_bias": bias,
+            "segment_logits": cut @ weight.T + bias,
+            "segment_owner": owner,
+            "history": json.dumps(history),
+        },
+    )
     shutil.rmtree(place / "checkpoints", ignore_errors=True)
 
 

@@ -54,8 +54,9 @@ def nbgrader_scores(folder, lesson):
 
     def nbgrader(*words):
         command = [sys.executable, "-m", "nbgrader", *words]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True,
-                              env=os.environ | {"PATH": path})
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, env=os.environ | {"PATH": path}
+        )
         assert done.returncode == 0, done.stderr[-2000:]
 
     nbgrader("generate_assignment", "a")

@@ -18,9 +18,13 @@ ROOT = Path(__file__).resolve().parents[1]
 def run(tool, *arguments, **environment):
     import os
 
-    done = subprocess.run([sys.executable, str(ROOT / "tools" / tool), *map(str, arguments)],
-                          capture_output=True, text=True, cwd=ROOT,
-                          env=os.environ | {"PYTHONPATH": str(ROOT)} | environment)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / tool), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
@@ -42,14 +46,20 @@ def targets(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("distil")
     teacher = folder / "teacher"
-    WhisperEncoder(WhisperConfig(d_model=16, encoder_layers=2, encoder_attention_heads=2,
-                                 encoder_ffn_dim=32)).save_pretrained(teacher)
+    WhisperEncoder(
+        WhisperConfig(d_model=16, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=32)
+    ).save_pretrained(teacher)
     WhisperFeatureExtractor().save_pretrained(teacher)
     rng = np.random.default_rng(0)
-    for corpus, stem in (("nemo/samples", "IC0_a_1"), ("nemo/samples", "EB0_a_1"),
-                         ("nemo/samples", "EB0_a_2"), ("crema_d/AudioWAV", "1002_DFA_HAP_XX"),
-                         ("crema_d/AudioWAV", "1003_DFA_SAD_XX"),
-                         ("emogator/000", "000020-01-1"), ("emogator/000", "000021-01-1")):
+    for corpus, stem in (
+        ("nemo/samples", "IC0_a_1"),
+        ("nemo/samples", "EB0_a_1"),
+        ("nemo/samples", "EB0_a_2"),
+        ("crema_d/AudioWAV", "1002_DFA_HAP_XX"),
+        ("crema_d/AudioWAV", "1003_DFA_SAD_XX"),
+        ("emogator/000", "000020-01-1"),
+        ("emogator/000", "000021-01-1"),
+    ):
         path = folder / "corpora" / corpus / f"{stem}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         n = 30720 if "emogator" in corpus else 40000  # 1.92 s, as most of EmoGator
@@ -86,6 +96,7 @@ def test_targets_go_on_where_they_stopped(targets, tmp_path, monkeypatch):
             if len(heard) > count:
                 raise KeyboardInterrupt
             return states(self, waves)
+
         monkeypatch.setattr(teacher_targets.Teacher, "states", counted)
 
     stop_at(3)
@@ -142,7 +153,8 @@ def test_bfloat16_only_where_it_is_fast(monkeypatch, fast):
 
 
 def test_training_goes_on_from_its_checkpoint_and_exports_a_loadable_encoder(
-        targets, tmp_path, capsys):
+    targets, tmp_path, capsys
+):
     from safetensors.torch import load_file
 
     from helpers import encoders

@@ -125,13 +125,15 @@ def test_the_key_follows_the_weights_not_the_name(saved, tmp_path):
     assert first.key != encoders.Encoder("x", second.model, second.extractor).key
 
 
-def test_the_key_of_cached_rows_follows_preprocessor_precision_and_code(saved, tmp_path,
-                                                                        monkeypatch):
+def test_the_key_of_cached_rows_follows_preprocessor_precision_and_code(
+    saved, tmp_path, monkeypatch
+):
     copy = Path(shutil.copytree(saved["wav2vec2"], tmp_path / "other"))
     first, same = encoders.load(saved["wav2vec2"]), encoders.load(str(copy))
     settings = copy / "preprocessor_config.json"
-    settings.write_text(settings.read_text().replace('"do_normalize": true',
-                                                     '"do_normalize": false'))
+    settings.write_text(
+        settings.read_text().replace('"do_normalize": true', '"do_normalize": false')
+    )
     raw, half = encoders.load(str(copy)), encoders.load(saved["wav2vec2"], "bfloat16")
     assert first.cache_key == same.cache_key and first.key == raw.key
     monkeypatch.setattr(encoders, "VERSION", encoders.VERSION + 1)
@@ -142,8 +144,9 @@ def test_the_key_of_cached_rows_follows_preprocessor_precision_and_code(saved, t
 def test_two_folders_that_differ_in_normalising_share_no_cached_row(saved, files, tmp_path):
     copy = Path(shutil.copytree(saved["wav2vec2"], tmp_path / "other"))
     settings = copy / "preprocessor_config.json"
-    settings.write_text(settings.read_text().replace('"do_normalize": true',
-                                                     '"do_normalize": false'))
+    settings.write_text(
+        settings.read_text().replace('"do_normalize": true', '"do_normalize": false')
+    )
     raw = encoders.load(str(copy))
     embed(files, encoders.load(saved["wav2vec2"]), cache=tmp_path)
     assert np.array_equal(embed(files, raw, cache=tmp_path), embed(files, raw))
@@ -169,7 +172,7 @@ def test_whisper_says_that_it_cuts_long_clips(saved):
     encoder = encoders.load(saved["whisper"])
     with pytest.warns(UserWarning, match="hears 30 s.*cut"):
         cut = embed([wave], encoder)
-    np.testing.assert_allclose(cut, embed([wave[:30 * 16_000]], encoder), atol=1e-5)
+    np.testing.assert_allclose(cut, embed([wave[: 30 * 16_000]], encoder), atol=1e-5)
 
 
 def test_layers_poolings_and_lengths(saved, waves):
@@ -224,14 +227,16 @@ def test_bad_files_become_nan_rows_and_are_named(saved, waves, files, monkeypatc
     with pytest.warns(UserWarning, match="2 clips skipped.*1.wav.*5.wav"):
         got = embed([*files, "gone.wav"][:6], encoders.load(saved["wav2vec2"]))
     assert np.isnan(got).all(1).tolist() == [False, True, False, False, False, True]
-    np.testing.assert_allclose(got[4], embed([waves[4]], encoders.load(saved["wav2vec2"]))[0],
-                               atol=1e-5)
+    np.testing.assert_allclose(
+        got[4], embed([waves[4]], encoders.load(saved["wav2vec2"]))[0], atol=1e-5
+    )
     with pytest.raises(CourseError, match="no clip can be used.*gone.wav"):
         embed(["gone.wav"], encoders.load(saved["wav2vec2"]))
 
 
-def test_the_cache_answers_for_same_audio_weights_and_settings_only(saved, files, tmp_path,
-                                                                    monkeypatch):
+def test_the_cache_answers_for_same_audio_weights_and_settings_only(
+    saved, files, tmp_path, monkeypatch
+):
     calls = []
     forward = encoders._forward
     monkeypatch.setattr(encoders, "_forward", lambda *a: calls.append(len(a[0])) or forward(*a))
@@ -248,8 +253,9 @@ def test_the_cache_answers_for_same_audio_weights_and_settings_only(saved, files
     assert sum(calls) == 30
 
 
-def test_a_file_replaced_while_it_is_read_is_not_cached_under_its_old_bytes(saved, files, tmp_path,
-                                                                            monkeypatch):
+def test_a_file_replaced_while_it_is_read_is_not_cached_under_its_old_bytes(
+    saved, files, tmp_path, monkeypatch
+):
     encoder, path, other = encoders.load(saved["wav2vec2"]), Path(files[0]), Path(files[3])
     before, want = path.read_bytes(), embed(files[:1], encoder)
 

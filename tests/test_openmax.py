@@ -488,8 +488,10 @@ def test_the_other_distance_of_bendales_code():
             length = np.linalg.norm(v) * np.linalg.norm(mean)
             cosine = v @ mean / length if length else 0.0
             assert np.isclose(d, np.linalg.norm(v - mean) / 200 + 1 - cosine)
-    assert not np.allclose(model.predict_proba(logits),
-                           BendaleOpenMax(rank=2).fit(logits, labels).predict_proba(logits))
+    assert not np.allclose(
+        model.predict_proba(logits),
+        BendaleOpenMax(rank=2).fit(logits, labels).predict_proba(logits),
+    )
 
 
 def test_bad_input_is_one_clear_line():

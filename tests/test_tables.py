@@ -14,7 +14,7 @@ def test_generated_tables_are_fresh(page):
 
 def test_a_changed_figure_is_noticed():
     text = write_tables.CARD.read_text(encoding="utf-8")
-    digit = next(c for c in text[text.index("<!-- training -->"):] if c.isdigit() and c != "0")
+    digit = next(c for c in text[text.index("<!-- training -->") :] if c.isdigit() and c != "0")
     start = text.index("<!-- training -->")
     end = text.index("<!-- end -->", start)  # of that table: the prose behind it has digits too
     wrong = text[:start] + text[start:end].replace(digit, "0") + text[end:]

@@ -125,7 +125,7 @@ def test_a_batch_is_its_clips_one_by_one(kind):
     with torch.no_grad():
         whole = model(**batch)
         assert whole.logits.shape == (6, 5) and whole.loss is None
-        alone = [model(**{n: v[i:i + 1] for n, v in batch.items()}).logits for i in range(6)]
+        alone = [model(**{n: v[i : i + 1] for n, v in batch.items()}).logits for i in range(6)]
     torch.testing.assert_close(whole.logits, torch.cat(alone), atol=1e-5, rtol=1e-5)
 
 

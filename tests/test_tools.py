@@ -37,8 +37,13 @@ print(json.dumps(said))
 @pytest.fixture(scope="module")
 def said():
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    done = subprocess.run([sys.executable, "-c", RUN_ALL, *TOOLS], capture_output=True, text=True,
-                          cwd=ROOT, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_ALL, *TOOLS],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 
@@ -53,12 +58,24 @@ def test_a_scoring_is_earlier_where_a_later_one_has_other_weights(tmp_path, monk
 
     def row(encoder, key, scoring, *corpora):
         entry = {"ua": {"value": 0.5, "low": 0.4, "high": 0.6}}
-        return {"encoder": encoder, "key": key, "scoring": scoring, "parameters": 1e6,
-                "corpora": {name: entry for name in corpora}}
+        return {
+            "encoder": encoder,
+            "key": key,
+            "scoring": scoring,
+            "parameters": 1e6,
+            "corpora": {name: entry for name in corpora},
+        }
 
-    (tmp_path / "folds.json").write_text(json.dumps([
-        row("embedded", "a", 1, "emodb"), row("other", "c", 1, "emodb"),
-        row("embedded", "b", 2, "emodb"), row("embedded", "b", 3, "emodb")]))
+    (tmp_path / "folds.json").write_text(
+        json.dumps(
+            [
+                row("embedded", "a", 1, "emodb"),
+                row("other", "c", 1, "emodb"),
+                row("embedded", "b", 2, "emodb"),
+                row("embedded", "b", 3, "emodb"),
+            ]
+        )
+    )
     monkeypatch.setattr(write_tables, "REFERENCE", tmp_path)
     first = [line.split(" | ")[0] for line in write_tables.folds().splitlines()[2:6]]
     assert first == ["| embedded (earlier weights)", "| other", "| embedded", "| embedded"]
@@ -73,8 +90,9 @@ def test_a_reference_is_not_pooled_from_some_seeds(tmp_path):
     paths = [tmp_path / "emodb-embedded-0", tmp_path / "emodb-embedded-1"]
     for path, lessons in zip(paths, (("01_data", "06_openmax"), ("06_openmax",)), strict=True):
         notebooks = {lesson: {"uar": entry} for lesson in lessons}
-        results.write_json(path / "results.json",
-                           {"schema": 1, "run": {"seeds": [0]}, "notebooks": notebooks})
+        results.write_json(
+            path / "results.json", {"schema": 1, "run": {"seeds": [0]}, "notebooks": notebooks}
+        )
     with pytest.raises(SystemExit, match="01_data"):
         complete("emodb-embedded", paths)
     complete("emodb-embedded", paths[1:])

@@ -128,8 +128,9 @@ def test_same_seed_same_figures_other_seed_others(made, frame, encoder, tmp_path
 
 
 @pytest.mark.parametrize("cut", ["after epoch 2", "while a checkpoint is written", "in turn 2"])
-def test_interrupted_and_run_again_ends_at_the_same_figures(made, frame, encoder, tmp_path,
-                                                            monkeypatch, cut):
+def test_interrupted_and_run_again_ends_at_the_same_figures(
+    made, frame, encoder, tmp_path, monkeypatch, cut
+):
     calls = {"saves": 0, "fits": 0}
     real_save, real_fit = trainer._Watch.on_save, trainer.fit
 
@@ -154,8 +155,11 @@ def test_interrupted_and_run_again_ends_at_the_same_figures(made, frame, encoder
             training.artefact(frame, encoder, folder=tmp_path, progress=False)
     assert not list(tmp_path.glob("artefacts/*/arrays.npz"))
     steps = []
-    monkeypatch.setattr(trainer._Watch, "on_step_end",
-                        lambda self, args, state, control, **_: steps.append(state.global_step))
+    monkeypatch.setattr(
+        trainer._Watch,
+        "on_step_end",
+        lambda self, args, state, control, **_: steps.append(state.global_step),
+    )
     again = training.artefact(frame, encoder, folder=tmp_path, progress=False)
     np.testing.assert_allclose(again.logits, made.logits, atol=1e-5)
     assert len(steps) < 2 * max(steps)  # it went on, it did not begin again

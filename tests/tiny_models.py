@@ -35,8 +35,12 @@ def save(kind: str, folder) -> str:
         model = tf.Data2VecAudioModel(tf.Data2VecAudioConfig(**CONV, **BODY, **stack))
     else:
         model = tf.WhisperModel(tf.WhisperConfig(**listen))
-    extractor = tf.WhisperFeatureExtractor() if "whisper" in kind else tf.Wav2Vec2FeatureExtractor(
-        do_normalize=True, return_attention_mask=kind == "wav2vec2"
+    extractor = (
+        tf.WhisperFeatureExtractor()
+        if "whisper" in kind
+        else tf.Wav2Vec2FeatureExtractor(
+            do_normalize=True, return_attention_mask=kind == "wav2vec2"
+        )
     )
     place = folder / kind
     with quiet():

@@ -30,8 +30,13 @@ from helpers import corpora, encoders, results  # noqa: E402
 from helpers.errors import CourseError  # noqa: E402
 
 # UA in % of EmoBox, table 4: wav2vec2-base (95 M parameters), and the best of ten encoders.
-PUBLISHED = {"emodb": (82.06, 92.58), "ravdess": (54.33, 75.32), "savee": (44.89, 75.75),
-             "emovo": (31.07, 57.82), "tess": (97.92, 99.96)}
+PUBLISHED = {
+    "emodb": (82.06, 92.58),
+    "ravdess": (54.33, 75.32),
+    "savee": (44.89, 75.75),
+    "emovo": (31.07, 57.82),
+    "tess": (97.92, 99.96),
+}
 SHARED_SPEAKERS = ("emodb", "tess")  # speakers of the test folds are also trained on
 COSTS = (0.01, 0.03, 0.1, 0.3)
 DRAWS = 1000
@@ -52,8 +57,10 @@ def read_folds(folder: Path, corpus: str) -> pd.DataFrame:
     frame["stem"] = [Path(p).stem.replace("OA_bite", "OAF_bite") for p in frame["path"]]
     joined = frame.merge(folds, left_on="stem", right_on="utterance", suffixes=("", "_fold"))
     if len(joined) != len(folds):
-        raise CourseError(f"{path}: {len(folds) - len(joined)} of its utterances are not in the "
-                          f"corpus '{corpus}'; is the corpus complete?")
+        raise CourseError(
+            f"{path}: {len(folds) - len(joined)} of its utterances are not in the "
+            f"corpus '{corpus}'; is the corpus complete?"
+        )
     return joined
 
 
@@ -71,8 +78,17 @@ def choose(features: dict, y, speakers) -> tuple[str, float]:
 
     def score(name, cost):
         X = features[name]
-        return np.mean([recall_score(y[b], probe(cost).fit(X[a], y[a]).predict(X[b]),
-                                     average="macro", zero_division=0) for a, b in parts])
+        return np.mean(
+            [
+                recall_score(
+                    y[b],
+                    probe(cost).fit(X[a], y[a]).predict(X[b]),
+                    average="macro",
+                    zero_division=0,
+                )
+                for a, b in parts
+            ]
+        )
 
     layer = max(features, key=lambda name: score(name, 0.1))
     return layer, max(COSTS, key=lambda cost: score(layer, cost))
@@ -96,8 +112,11 @@ def fold_mean(y, predicted, folds, weights=None) -> float:
         if w is not None and not w.any():
             continue
         seen = np.unique(y[m] if w is None else y[m][w > 0])
-        out.append(recall_score(y[m], predicted[m], labels=seen, average="macro",
-                                sample_weight=w, zero_division=0))
+        out.append(
+            recall_score(
+                y[m], predicted[m], labels=seen, average="macro", sample_weight=w, zero_division=0
+            )
+        )
     return float(np.mean(out))
 
 
@@ -119,22 +138,27 @@ def score(corpus, folder, encoder, cache, workers) -> dict:
     draws = []
     for _ in range(DRAWS):
         drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)))
-        draws.append(fold_mean(y, predicted, folds,
-                               drawn[np.searchsorted(names, speakers)].astype(float)))
+        draws.append(
+            fold_mean(y, predicted, folds, drawn[np.searchsorted(names, speakers)].astype(float))
+        )
     low, high = np.percentile(draws, [2.5, 97.5])
     value = fold_mean(y, predicted, folds)
-    return {"ua": {"value": value, "low": min(low, value), "high": max(high, value),
-                   "n": len(rows)},
-            "wa": accuracy_score(y, predicted),
-            "macro_f1": f1_score(y, predicted, average="macro"),
-            "speakers": len(names), "shared_speakers": corpus in SHARED_SPEAKERS,
-            "layers": [d[2] for d in done], "costs": [d[3] for d in done],
-            "embed_seconds": round(seconds, 1)}
+    return {
+        "ua": {"value": value, "low": min(low, value), "high": max(high, value), "n": len(rows)},
+        "wa": accuracy_score(y, predicted),
+        "macro_f1": f1_score(y, predicted, average="macro"),
+        "speakers": len(names),
+        "shared_speakers": corpus in SHARED_SPEAKERS,
+        "layers": [d[2] for d in done],
+        "costs": [d[3] for d in done],
+        "embed_seconds": round(seconds, 1),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folds", type=Path, required=True, help="folder of <corpus>.csv")
     parser.add_argument("--encoder", nargs="+", default=["embedded"])
     parser.add_argument("--corpus", nargs="+", default=list(PUBLISHED), choices=list(PUBLISHED))
@@ -146,11 +170,18 @@ def main() -> None:
     for name in options.encoder:
         encoder = encoders.load(name)
         label = Path(name).name
-        row = {"encoder": label, "key": encoder.key[:16],
-               "parameters": sum(p.numel() for p in encoder.model.parameters()),
-               "scoring": 1 + sum(r["encoder"] == label for r in kept), "corpora": {}}
-        begun = [r for r in kept if r["key"] == row["key"]
-                 and not set(r["corpora"]) & set(options.corpus)]
+        row = {
+            "encoder": label,
+            "key": encoder.key[:16],
+            "parameters": sum(p.numel() for p in encoder.model.parameters()),
+            "scoring": 1 + sum(r["encoder"] == label for r in kept),
+            "corpora": {},
+        }
+        begun = [
+            r
+            for r in kept
+            if r["key"] == row["key"] and not set(r["corpora"]) & set(options.corpus)
+        ]
         if begun:  # the same weights on further corpora are the same scoring
             row = begun[-1]
         else:
@@ -160,9 +191,11 @@ def main() -> None:
             row["corpora"][corpus] = found
             results.write_json(options.out, kept)
             ours, base, best = found["ua"]["value"] * 100, *PUBLISHED[corpus]
-            print(f"{label:24s} {corpus:8s} UA {ours:5.1f}  WA {found['wa'] * 100:5.1f}  "
-                  f"published: wav2vec2-base {base}, best {best}  layers {found['layers']}",
-                  flush=True)
+            print(
+                f"{label:24s} {corpus:8s} UA {ours:5.1f}  WA {found['wa'] * 100:5.1f}  "
+                f"published: wav2vec2-base {base}, best {best}  layers {found['layers']}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -39,8 +39,11 @@ def figures(folder: Path, name: str, target: Path) -> list[Path]:
     for path in sorted((folder / "notebooks").glob("*.ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
             tags = [t for t in cell.metadata.get("tags", []) if t.startswith("figure-")]
-            images = [o["data"]["image/png"] for o in cell.get("outputs", [])
-                      if "image/png" in o.get("data", {})]
+            images = [
+                o["data"]["image/png"]
+                for o in cell.get("outputs", [])
+                if "image/png" in o.get("data", {})
+            ]
             if tags and images:
                 target.mkdir(parents=True, exist_ok=True)
                 written.append(target / f"{name}-{tags[0].removeprefix('figure-')}.png")
@@ -49,8 +52,9 @@ def figures(folder: Path, name: str, target: Path) -> list[Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("sweep", type=Path, help="folder of a sweep over seeds")
     sweep = parser.parse_args().sweep
     try:

@@ -14,8 +14,9 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("encoder", type=Path, help="folder of a Whisper encoder")
     parser.add_argument("--layers", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -23,7 +24,7 @@ def main() -> None:
     model = WhisperEncoder.from_pretrained(options.encoder, dtype=torch.float32)
     if not 0 < options.layers <= len(model.layers):
         raise SystemExit(f"--layers {options.layers}: this encoder has {len(model.layers)}")
-    model.layers = model.layers[:options.layers]
+    model.layers = model.layers[: options.layers]
     model.config.encoder_layers = model.config.num_hidden_layers = options.layers
     model.half().save_pretrained(options.out)
     shutil.copy(options.encoder / "preprocessor_config.json", options.out)

@@ -65,8 +65,12 @@ def new_student() -> Wav2Vec2Model:
     mel = np.linspace(*(2595 * np.log10(1 + f / 700) for f in (60, 7600)), count // 4)
     t, window = (np.arange(width) - width / 2) / 16000, np.hanning(width)
     scale = np.sqrt((window**2).sum() / 2)
-    bank = [sign * window * wave(2 * np.pi * 700 * (10 ** (m / 2595) - 1) * t) / scale
-            for m in mel for sign in (1, -1) for wave in (np.cos, np.sin)]
+    bank = [
+        sign * window * wave(2 * np.pi * 700 * (10 ** (m / 2595) - 1) * t) / scale
+        for m in mel
+        for sign in (1, -1)
+        for wave in (np.cos, np.sin)
+    ]
     with torch.no_grad():
         conv.weight.copy_(torch.tensor(np.array(bank), dtype=torch.float32)[:, None])
         conv.bias.normal_(0, 0.1)
@@ -90,8 +94,11 @@ class Clips:
         sample = first[rows].astype(np.float32)
         self.mean, self.std = torch.tensor(sample.mean(0)), torch.tensor(sample.std(0) + 1e-3)
         self.train = [k for k, item in enumerate(self.items) if not held_out(item[3])]
-        self.valid = [k for k, item in enumerate(self.items)
-                      if held_out(item[3]) and item[0] == 0 and item[2] >= VALID][::6]
+        self.valid = [
+            k
+            for k, item in enumerate(self.items)
+            if held_out(item[3]) and item[0] == 0 and item[2] >= VALID
+        ][::6]
         if not (self.train and self.valid):
             raise CourseError("--targets: too few clips; some must train and some be held out")
         self.frames = np.array([self.items[k][2] for k in self.train])
@@ -100,15 +107,19 @@ class Clips:
     def crop(self, k: int, start: int, length: int):
         part, i, _, _ = self.items[k]
         audio, targets, edges, starts = self.parts[part]
-        clip = audio[edges[i]:edges[i + 1]].astype(np.float32)
-        piece = clip[start * STRIDE:(start + length) * STRIDE + 80]
-        return ((piece - clip.mean()) / (clip.std() + 1e-5 * 32768),
-                targets[starts[i] + start:starts[i] + start + length])
+        clip = audio[edges[i] : edges[i + 1]].astype(np.float32)
+        piece = clip[start * STRIDE : (start + length) * STRIDE + 80]
+        return (
+            (piece - clip.mean()) / (clip.std() + 1e-5 * 32768),
+            targets[starts[i] + start : starts[i] + start + length],
+        )
 
     def batch(self, crops):
         waves, targets = zip(*crops, strict=True)
-        return (torch.tensor(np.stack(waves)),
-                (torch.tensor(np.stack(targets)).float() - self.mean) / self.std)
+        return (
+            torch.tensor(np.stack(waves)),
+            (torch.tensor(np.stack(targets)).float() - self.mean) / self.std,
+        )
 
     def draw(self, step: int):
         """Batch number `step`: the same whenever it is asked for, so that a restart goes on."""
@@ -119,7 +130,8 @@ class Clips:
         rows = rng.choice(len(self.train), size, p=chance / chance.sum(), replace=False)
         waves, targets = self.batch(
             self.crop(self.train[r], int(rng.integers(self.frames[r] - length + 1)), length)
-            for r in rows)
+            for r in rows
+        )
         return perturb(waves, rng), targets
 
 
@@ -128,8 +140,10 @@ def perturb(waves: torch.Tensor, rng) -> torch.Tensor:
     size, length = waves.shape
     torch.manual_seed(int(rng.integers(2**31)))
     kHz = np.linspace(0, 8, length // 2 + 1)
-    curve = sum(rng.normal(0, 3, (size, 1)) * np.cos(np.pi * k * np.log1p(kHz) / np.log(9))
-                for k in range(1, 5))
+    curve = sum(
+        rng.normal(0, 3, (size, 1)) * np.cos(np.pi * k * np.log1p(kHz) / np.log(9))
+        for k in range(1, 5)
+    )
     curve[rng.random(size) < 0.4] = 0
     edge = np.where(rng.random(size) < 0.15, rng.uniform(3, 7, size), 99)[:, None]
     gain = 10 ** (curve / 20) / (1 + (kHz / edge) ** 8)
@@ -147,8 +161,9 @@ def perturb(waves: torch.Tensor, rng) -> torch.Tensor:
     pink = torch.tensor(rng.random(size) < 0.5)
     if pink.any():
         shaped = torch.fft.rfft(noise[pink])
-        noise[pink] = torch.fft.irfft(shaped / torch.sqrt(torch.arange(shaped.shape[1]) + 10.0),
-                                      n=length)
+        noise[pink] = torch.fft.irfft(
+            shaped / torch.sqrt(torch.arange(shaped.shape[1]) + 10.0), n=length
+        )
     babble = torch.tensor(rng.random(size) < 0.25)
     noise[babble] = waves.roll(1, 0)[babble]
     noise = noise / (noise.std(1, keepdim=True) + 1e-3)
@@ -160,11 +175,12 @@ def perturb(waves: torch.Tensor, rng) -> torch.Tensor:
 def losses(predicted: torch.Tensor, targets: torch.Tensor):
     """Total loss, and its readable parts: L1, cosine, L1 of mean and standard deviation."""
     predicted = predicted.float().view(*predicted.shape[:2], *targets.shape[2:])
-    targets = targets[:, SHIFT:SHIFT + predicted.shape[1]]
+    targets = targets[:, SHIFT : SHIFT + predicted.shape[1]]
     l1 = (predicted - targets).abs().mean()
     cosine = nn.functional.cosine_similarity(predicted, targets, dim=-1)
-    pooled = ((predicted.mean(1) - targets.mean(1)).abs().mean()
-              + (predicted.std(1) - targets.std(1)).abs().mean())
+    pooled = (predicted.mean(1) - targets.mean(1)).abs().mean() + (
+        predicted.std(1) - targets.std(1)
+    ).abs().mean()
     total = l1 - nn.functional.logsigmoid(cosine).mean() + pooled
     return total, (l1.item(), cosine.mean().item(), pooled.item())
 
@@ -176,16 +192,22 @@ class Run:
 
     def __init__(self, outputs: int, start: Path | None, asked: dict):
         torch.manual_seed(0)
-        student = new_student() if start is None else Wav2Vec2Model.from_pretrained(
-            start, dtype=torch.float32)
+        student = (
+            new_student()
+            if start is None
+            else Wav2Vec2Model.from_pretrained(start, dtype=torch.float32)
+        )
         self.rate = RATE if start is None else RATE_AGAIN
-        self.net = nn.ModuleDict({"student": student,
-                                  "heads": nn.Linear(student.config.hidden_size, outputs)})
+        self.net = nn.ModuleDict(
+            {"student": student, "heads": nn.Linear(student.config.hidden_size, outputs)}
+        )
         matrices = [p for p in self.net.parameters() if p.ndim > 1]
         vectors = [p for p in self.net.parameters() if p.ndim <= 1]
         self.optimiser = torch.optim.AdamW(
             [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}],
-            lr=self.rate, betas=(0.9, 0.98))
+            lr=self.rate,
+            betas=(0.9, 0.98),
+        )
         self.step, self.seconds, self.asked, self.average = 0, 0.0, asked, {}
 
     def __call__(self, waves):
@@ -203,8 +225,11 @@ class Run:
             state |= {f"opt.{i}.{k}": v for k, v in entry.items()}
         state |= {f"avg.{k}": v for k, v in self.average.items()}
         state = {k: v.contiguous() for k, v in state.items()}
-        save_file(state, f"{path}.part", {"step": str(self.step), "seconds": str(self.seconds),
-                                          "asked": json.dumps(self.asked)})
+        save_file(
+            state,
+            f"{path}.part",
+            {"step": str(self.step), "seconds": str(self.seconds), "asked": json.dumps(self.asked)},
+        )
         os.replace(f"{path}.part", path)
 
     def resume(self, path: Path) -> None:
@@ -213,8 +238,10 @@ class Run:
         begun = json.loads(note.get("asked", "{}"))
         for option, value in self.asked.items():
             if begun.get(option) != value:
-                raise CourseError(f"{option} {value}: {path} was begun with {begun.get(option)}; "
-                                  "give that again, or choose another --out")
+                raise CourseError(
+                    f"{option} {value}: {path} was begun with {begun.get(option)}; "
+                    "give that again, or choose another --out"
+                )
         state = load_file(path)
         self.step, self.seconds = int(note["step"]), float(note["seconds"])
         self.net.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith("net.")})
@@ -236,7 +263,7 @@ def fit_heads(run: Run, clips: Clips, batches: int = 60, ridge: float = 1.0) -> 
         waves, targets = clips.draw(-1 - step + 2**31)
         with autocast():
             frames = run.net["student"](waves).last_hidden_state.float()
-        targets = targets[:, SHIFT:SHIFT + frames.shape[1]].flatten(0, 1).flatten(1)
+        targets = targets[:, SHIFT : SHIFT + frames.shape[1]].flatten(0, 1).flatten(1)
         frames = nn.functional.pad(frames.flatten(0, 1), (0, 1), value=1.0)
         left += frames.T @ frames
         right += frames.T @ targets
@@ -251,7 +278,7 @@ def validate(run: Run, clips: Clips) -> np.ndarray:
     found = []
     with autocast():
         for i in range(0, len(clips.valid), 16):
-            waves, targets = clips.batch(clips.crop(k, 0, VALID) for k in clips.valid[i:i + 16])
+            waves, targets = clips.batch(clips.crop(k, 0, VALID) for k in clips.valid[i : i + 16])
             found.append(losses(run(waves), targets)[1])
     run.net.train()
     return np.mean(found, 0)
@@ -281,9 +308,12 @@ def train(run: Run, clips: Clips, minutes: float, checkpoint: Path) -> None:
             recent.append(parts)
             if run.step % 50 == 0:
                 (l1, cosine, pooled), recent = np.mean(recent, 0), []
-                print(f"step {run.step}  L1 {l1:.4f}  cosine {cosine:.4f}  pooled {pooled:.4f}  "
-                      f"{run.seconds / run.step:.2f} s a step, "
-                      f"{max(0, budget - run.seconds) / 60:.0f} min to go", flush=True)
+                print(
+                    f"step {run.step}  L1 {l1:.4f}  cosine {cosine:.4f}  pooled {pooled:.4f}  "
+                    f"{run.seconds / run.step:.2f} s a step, "
+                    f"{max(0, budget - run.seconds) / 60:.0f} min to go",
+                    flush=True,
+                )
             if now - saved > 180:
                 run.save(checkpoint)
                 saved = now
@@ -297,15 +327,24 @@ def export(run: Run, clips: Clips, out: Path, start: Path | None) -> None:
     run.net["student"].eval().half().save_pretrained(out)
     Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(out)
     rounds = json.loads((start / "training.json").read_text()) if start else []
-    rounds.append({"steps": run.step, "minutes": run.seconds / 60, "held_out_l1": l1,
-                   "held_out_cosine": cosine, "held_out_pooled": pooled, "hours": clips.hours})
+    rounds.append(
+        {
+            "steps": run.step,
+            "minutes": run.seconds / 60,
+            "held_out_l1": l1,
+            "held_out_cosine": cosine,
+            "held_out_pooled": pooled,
+            "hours": clips.hours,
+        }
+    )
     (out / "training.json").write_text(json.dumps(rounds, indent=1) + "\n")
     print(rounds[-1])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--targets", type=Path, nargs="+", required=True)
     parser.add_argument("--minutes", type=float, default=55)
     parser.add_argument("--start", type=Path, help="go on from this encoder (a second round)")
@@ -317,17 +356,26 @@ def main() -> None:
     clips = Clips(options.targets)
     for name, spent in clips.hours.items():
         print(f"{name}: {spent['trained']:.2f} h trained on, {spent['held_out']:.2f} h held out")
-    run = Run(clips.outputs, options.start, {
-        "--minutes": options.minutes, "--targets of layers": clips.layers,
-        "--start": str(options.start.resolve()) if options.start else None})
+    run = Run(
+        clips.outputs,
+        options.start,
+        {
+            "--minutes": options.minutes,
+            "--targets of layers": clips.layers,
+            "--start": str(options.start.resolve()) if options.start else None,
+        },
+    )
     checkpoint = options.out / "checkpoint.safetensors"
     if checkpoint.exists():
         run.resume(checkpoint)
         print(f"resumed at step {run.step}, {run.seconds / 60:.1f} min")
     elif options.start:
         fit_heads(run, clips)
-        print("held out before this round: L1 {:.4f}, cosine {:.4f}, pooled {:.4f}".format(
-            *validate(run, clips)))
+        print(
+            "held out before this round: L1 {:.4f}, cosine {:.4f}, pooled {:.4f}".format(
+                *validate(run, clips)
+            )
+        )
     train(run, clips, options.minutes, checkpoint)
     export(run, clips, options.out / "encoder", options.start)
 

@@ -36,8 +36,9 @@ def found(run: Path, setting: dict) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("sweep", type=Path, help="folder of a sweep over both corpora")
     sweep = parser.parse_args().sweep
     scored: dict[tuple[str, str], list] = {}
@@ -60,9 +61,11 @@ def main() -> None:
         for option, (f1, auroc) in zip(OPTIONS, mean, strict=True):
             print(f"{encoder}, {corpus}: {rivals.settings(option)}: F1 {f1:.3f}, AUROC {auroc:.3f}")
         kept.setdefault(encoder, {})[corpus] = {
-            **asdict(OPTIONS[best]), "pseudo_f1": round(float(mean[best, 0]), 4),
+            **asdict(OPTIONS[best]),
+            "pseudo_f1": round(float(mean[best, 0]), 4),
             "pseudo_auroc": round(float(mean[best, 1]), 4),
-            "seeds": sorted(seed for _, seeds in runs_of for seed in seeds)}
+            "seeds": sorted(seed for _, seeds in runs_of for seed in seeds),
+        }
     results.write_json(rivals.FIXED, kept)
 
 

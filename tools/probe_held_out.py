@@ -33,11 +33,19 @@ EVERY = 2  # of nEMO every other clip: its 9 speakers say the same sentences
 def clips() -> dict[str, tuple[list, np.ndarray, np.ndarray]]:
     """Paths, emotions and speakers of each corpus, as its file names tell."""
     nemo = sorted((corpora.root() / "nemo" / "samples").iterdir())[::EVERY]
-    crema = [p for p in sorted((corpora.root() / "crema_d" / "AudioWAV").iterdir())
-             if p.stem.split("_")[2] in ("HAP", "SAD")]
-    return {name: (paths, np.array([p.stem.split("_")[at] for p in paths]),
-                   np.array([p.stem.split("_")[0] for p in paths]))
-            for name, paths, at in (("nemo", nemo, 1), ("crema_d", crema, 2))}
+    crema = [
+        p
+        for p in sorted((corpora.root() / "crema_d" / "AudioWAV").iterdir())
+        if p.stem.split("_")[2] in ("HAP", "SAD")
+    ]
+    return {
+        name: (
+            paths,
+            np.array([p.stem.split("_")[at] for p in paths]),
+            np.array([p.stem.split("_")[0] for p in paths]),
+        )
+        for name, paths, at in (("nemo", nemo, 1), ("crema_d", crema, 2))
+    }
 
 
 def score(encoder, paths, y, speakers, by_layer=False) -> dict[str, float]:
@@ -61,8 +69,9 @@ def score(encoder, paths, y, speakers, by_layer=False) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("encoders", type=Path, nargs="+", help="folders of encoders")
     parser.add_argument("--by-layer", action="store_true", help="print every layer, keep nothing")
     options = parser.parse_args()

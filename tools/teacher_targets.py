@@ -42,8 +42,12 @@ def clips() -> list[Path]:
     """Files that may be heard, in a fixed order."""
     folders = [corpora.root() / name for name in HEARD]
     folders.append(corpora.REPOSITORY / "data" / "corpus" / "audio")
-    return [p for folder in folders for p in sorted(folder.rglob("*"))
-            if p.suffix in (".opus", ".wav", ".flac", ".ogg", ".mp3")]
+    return [
+        p
+        for folder in folders
+        for p in sorted(folder.rglob("*"))
+        if p.suffix in (".opus", ".wav", ".flac", ".ogg", ".mp3")
+    ]
 
 
 def corpus_of(file: str) -> str:
@@ -84,7 +88,7 @@ def load(path: Path, speed: float) -> np.ndarray:
     if speed != 1:
         wave = soxr.resample(wave, audio.SAMPLE_RATE * speed, audio.SAMPLE_RATE)
     frames = (len(wave[:LONGEST]) - 80) // STRIDE // 4 * 4
-    return wave[:frames * STRIDE + 80].astype(np.float32) if frames > 0 else wave[:0]
+    return wave[: frames * STRIDE + 80].astype(np.float32) if frames > 0 else wave[:0]
 
 
 class Teacher:
@@ -95,27 +99,28 @@ class Teacher:
         self.layers, self.size = layers, self.model.config.d_model
         depth = len(self.model.layers)
         if not set(layers) <= set(range(1, depth + 1)):
-            raise CourseError(f"--layers {' '.join(map(str, layers))}: this teacher has layers "
-                              f"1 to {depth}")
+            raise CourseError(
+                f"--layers {' '.join(map(str, layers))}: this teacher has layers 1 to {depth}"
+            )
         self.mel = WhisperFeatureExtractor.from_pretrained(folder)
 
     def frames(self, wave: np.ndarray) -> torch.Tensor:
         # Delayed by OFFSET, frame t of the teacher is centred where the student's frame t is.
         delayed = np.concatenate([wave[OFFSET:], np.zeros(OFFSET, np.float32)])
-        delayed = delayed[:len(wave) // STRIDE * STRIDE]
+        delayed = delayed[: len(wave) // STRIDE * STRIDE]
         return torch.as_tensor(np.asarray(self.mel._torch_extract_fbank_features(delayed[None])[0]))
 
     @torch.inference_mode()
     def states(self, waves: list[np.ndarray]) -> np.ndarray:
         """`(clips, frames, layers, 512)` of clips of one length."""
         count = len(waves[0]) // STRIDE
-        mel = torch.stack([self.frames(w)[:, :2 * count] for w in waves])
+        mel = torch.stack([self.frames(w)[:, : 2 * count] for w in waves])
         with autocast():
             x = torch.nn.functional.gelu(self.model.conv1(mel))
             x = torch.nn.functional.gelu(self.model.conv2(x)).permute(0, 2, 1).float()
             x = x + self.model.embed_positions.weight[:count]
             kept = []
-            for number, layer in enumerate(self.model.layers[:max(self.layers)], 1):
+            for number, layer in enumerate(self.model.layers[: max(self.layers)], 1):
                 x = layer(x, None)
                 if number in self.layers:
                     last = number == len(self.model.layers)
@@ -142,8 +147,12 @@ def arrays(folder: Path, index: dict, mode: str) -> tuple:
     edges = np.concatenate([[0], np.cumsum(np.where(frames > 0, frames * STRIDE + 80, 0))])
     starts = np.concatenate([[0], np.cumsum(frames)])
     shape = int(starts[-1]), len(index["layers"]), index["size"]
-    return (np.memmap(folder / "audio.i16", np.int16, "r"),
-            np.memmap(folder / "targets.f16", np.float16, mode, shape=shape), edges, starts)
+    return (
+        np.memmap(folder / "audio.i16", np.int16, "r"),
+        np.memmap(folder / "targets.f16", np.float16, mode, shape=shape),
+        edges,
+        starts,
+    )
 
 
 def read(folders: list[Path]) -> tuple[list[dict], list[tuple]]:
@@ -154,9 +163,11 @@ def read(folders: list[Path]) -> tuple[list[dict], list[tuple]]:
     found = [json.loads((folder / "index.json").read_text()) for folder in folders]
     for folder, index in zip(folders, found, strict=True):
         if (index["layers"], index["size"]) != (found[0]["layers"], found[0]["size"]):
-            raise CourseError(f"--targets {folder}: layers {index['layers']} of width "
-                              f"{index['size']}, but those before have {found[0]['layers']} "
-                              f"of width {found[0]['size']}; make them alike")
+            raise CourseError(
+                f"--targets {folder}: layers {index['layers']} of width "
+                f"{index['size']}, but those before have {found[0]['layers']} "
+                f"of width {found[0]['size']}; make them alike"
+            )
     return found, [arrays(*each, "r") for each in zip(folders, found, strict=True)]
 
 
@@ -187,21 +198,31 @@ def regress(teacher: Teacher, index: dict, speeds: np.ndarray, out: Path) -> Non
     for number in tqdm(range(done, len(todo)), initial=done, total=len(todo), desc="teacher"):
         waves = [load(Path(index["files"][i]), speeds[i]) for i in todo[number]]
         for i, states in zip(todo[number], teacher.states(waves), strict=True):
-            targets[starts[i]:starts[i + 1]] = states
+            targets[starts[i] : starts[i + 1]] = states
         if (number + 1) % EVERY == 0 or number + 1 == len(todo):
             targets.flush()
             write_json(out / "progress.json", index | {"done": number + 1})
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--teacher", required=True, help="folder of a Whisper encoder")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--speed", type=float, default=0.0,
-                        help="change speed by up to this much (log scale); 0: as recorded")
-    parser.add_argument("--layers", type=int, nargs="+", default=[2, 4, 6],
-                        help="low ones hold voice and prosody, the last what is said")
+    parser.add_argument(
+        "--speed",
+        type=float,
+        default=0.0,
+        help="change speed by up to this much (log scale); 0: as recorded",
+    )
+    parser.add_argument(
+        "--layers",
+        type=int,
+        nargs="+",
+        default=[2, 4, 6],
+        help="low ones hold voice and prosody, the last what is said",
+    )
     options = parser.parse_args()
     files = clips()
     if not files:
@@ -210,8 +231,13 @@ def main() -> None:
     speeds = np.exp(np.random.default_rng(0).uniform(-options.speed, options.speed, len(files)))
     options.out.mkdir(parents=True, exist_ok=True)
     progress, whole = options.out / "progress.json", options.out / "index.json"
-    asked = {"files": [str(f) for f in files], "layers": options.layers, "size": teacher.size,
-             "teacher": str(Path(options.teacher).resolve()), "speed": options.speed}
+    asked = {
+        "files": [str(f) for f in files],
+        "layers": options.layers,
+        "size": teacher.size,
+        "teacher": str(Path(options.teacher).resolve()),
+        "speed": options.speed,
+    }
     index = next((json.loads(p.read_text()) for p in (whole, progress) if p.exists()), None)
     if index is None:
         index = asked | {"frames": decode(files, speeds, options.out / "audio.i16"), "done": 0}
@@ -219,8 +245,10 @@ def main() -> None:
             raise CourseError("no clip can be used: all are unreadable or too short")
         write_json(progress, index)
     elif any(index.get(k) != v for k, v in asked.items()):
-        raise CourseError(f"--out {options.out}: holds targets of other clips or options; "
-                          "choose another folder, or delete it")
+        raise CourseError(
+            f"--out {options.out}: holds targets of other clips or options; "
+            "choose another folder, or delete it"
+        )
     regress(teacher, index, speeds, options.out)
     if progress.exists():
         os.replace(progress, whole)

@@ -21,8 +21,13 @@ from tools.benchmark_folds import PUBLISHED, SHARED_SPEAKERS  # noqa: E402
 REFERENCE = ROOT / "data" / "reference"
 CARD = ROOT / "data" / "encoders" / "embedded" / "README.md"
 PAGES = (ROOT / "README.md", REFERENCE / "README.md", CARD)
-TITLES = {"emodb": "EMO-DB", "ravdess": "RAVDESS", "savee": "SAVEE", "emovo": "EMOVO",
-          "tess": "TESS"}
+TITLES = {
+    "emodb": "EMO-DB",
+    "ravdess": "RAVDESS",
+    "savee": "SAVEE",
+    "emovo": "EMOVO",
+    "tess": "TESS",
+}
 MAIN = (("ravdess", "RAVDESS"), ("emodb", "EMO-DB"))
 WHISPER = "whisper-base-4"  # the lower layers of a Whisper encoder, `tools/cut_encoder.py`
 LARGE = [(f"{name}-{WHISPER}", f"{title}, Whisper") for name, title in MAIN]
@@ -64,8 +69,12 @@ UNKNOWN = (
     ("06_openmax", "auroc_disgust", "of disgust alone", True),
     ("06_openmax", "auroc_bored", "of bored alone", True),
     ("06_openmax", "auroc_leave_one_emotion_out", "every emotion in turn, frozen encoder", True),
-    ("06_openmax", "own_class_lost_source",
-     "known clips that lose their own class (turn 0), as printed", True),
+    (
+        "06_openmax",
+        "own_class_lost_source",
+        "known clips that lose their own class (turn 0), as printed",
+        True,
+    ),
     ("06_openmax", "own_class_lost_recommended", "the same, recommended form", True),
     ("06_openmax", "eta2_emotion", "what a distance sees, beyond chance: emotion", True),
     ("06_openmax", "eta2_speaker", "speaker", True),
@@ -80,10 +89,18 @@ UNKNOWN = (
     ("06_openmax", "f1_gain_over_mahalanobis", "gain over a plain distance", True),
     ("05_entropy_ood", "f1_unknown", "F1, entropy of segments", True),
     ("08_pad_labelling", "f1_unknown_triplet", "F1, triplet thresholds", True),
-    ("08_pad_labelling", "f1_triplet_minus_openmax", "triplet thresholds minus Bendale & Boulton",
-     True),
-    ("07_clustering", "ari", "ARI of online clusters, truly unknown clips (an oracle picked them)",
-     False),
+    (
+        "08_pad_labelling",
+        "f1_triplet_minus_openmax",
+        "triplet thresholds minus Bendale & Boulton",
+        True,
+    ),
+    (
+        "07_clustering",
+        "ari",
+        "ARI of online clusters, truly unknown clips (an oracle picked them)",
+        False,
+    ),
     ("07_clustering", "ari_minibatch_kmeans", "MiniBatchKMeans", False),
     ("07_clustering", "ari_birch", "Birch", False),
     ("07_clustering", "ari_hdbscan", "HDBSCAN", False),
@@ -109,8 +126,12 @@ ENSEMBLE = (
     ("09_ensemble", "uar_ensemble_without_tess", "UAR, both, without TESS", True),
     ("09_ensemble", "uar_ensemble_without_crema_d", "UAR, both, without CREMA-D", True),
     ("09_ensemble", "uar_corpus_only", "UAR, knowing nothing but the corpus", True),
-    ("09_ensemble", "uar_leave_corpus_out_without_crema_d",
-     "UAR, both, on a corpus never heard (RAVDESS, TESS, SAVEE)", True),
+    (
+        "09_ensemble",
+        "uar_leave_corpus_out_without_crema_d",
+        "UAR, both, on a corpus never heard (RAVDESS, TESS, SAVEE)",
+        True,
+    ),
     ("09_ensemble", "chance_leave_out_ravdess", "its chance", True),
 )
 
@@ -145,17 +166,41 @@ FIGURES = (
 # What the course set itself beforehand: key, bound, +1 above it or -1 below it, whole interval?
 AIMS = (
     ("02_fine_tune", "uar_gain_over_probe", "fine-tuning above the probe", 0.0, 1, False),
-    ("03_calibration", "ece_excess_reduction", "ECE above its floor removed, above 84.7", 0.847, 1,
-     False),
+    (
+        "03_calibration",
+        "ece_excess_reduction",
+        "ECE above its floor removed, above 84.7",
+        0.847,
+        1,
+        False,
+    ),
     ("06_openmax", "auroc_recommended", "AUROC above 73.2", 0.732, 1, False),
     ("06_openmax", "fpr95_recommended", "FPR95 below 68.3, unknown positive", 0.683, -1, False),
-    ("06_openmax", "fpr95_recommended_known_positive", "the same, known positive", 0.683, -1,
-     False),
-    ("06_openmax", "f1_gain_over_reject_all", "F1 over flagging everything, whole interval",
-     0.0, 1, True),
+    (
+        "06_openmax",
+        "fpr95_recommended_known_positive",
+        "the same, known positive",
+        0.683,
+        -1,
+        False,
+    ),
+    (
+        "06_openmax",
+        "f1_gain_over_reject_all",
+        "F1 over flagging everything, whole interval",
+        0.0,
+        1,
+        True,
+    ),
     ("06_openmax", "f1_gain_over_source", "F1 over the printed form, above 11.8", 0.118, 1, False),
-    ("06_openmax", "f1_gain_over_bendale", "F1 over Bendale & Boulton, whole interval",
-     0.0, 1, True),
+    (
+        "06_openmax",
+        "f1_gain_over_bendale",
+        "F1 over Bendale & Boulton, whole interval",
+        0.0,
+        1,
+        True,
+    ),
 )
 
 
@@ -167,21 +212,30 @@ def rows(header: list[str], body: list[list[str]]) -> str:
 def folds() -> str:
     """UA in % on the public folds, beside the published rows."""
     scored = json.loads((REFERENCE / "folds.json").read_text(encoding="utf-8"))
-    header = ["encoder", "parameters", *(TITLES[c] + ("*" if c in SHARED_SPEAKERS else "")
-                                         for c in PUBLISHED)]
+    header = [
+        "encoder",
+        "parameters",
+        *(TITLES[c] + ("*" if c in SHARED_SPEAKERS else "") for c in PUBLISHED),
+    ]
     body = []
     for number, row in enumerate(scored):
         cells = []
         for corpus in PUBLISHED:
             ua = row["corpora"].get(corpus, {}).get("ua")
-            cells.append("–" if ua is None else
-                         "{value:.1f} [{low:.1f}, {high:.1f}]".format(
-                             **{k: 100 * ua[k] for k in ("value", "low", "high")}))
+            cells.append(
+                "–"
+                if ua is None
+                else "{value:.1f} [{low:.1f}, {high:.1f}]".format(
+                    **{k: 100 * ua[k] for k in ("value", "low", "high")}
+                )
+            )
         later = [r["key"] for r in scored[number:] if r["encoder"] == row["encoder"]]
         which = row["encoder"] + (" (earlier weights)" if set(later) - {row["key"]} else "")
         body.append([which, f"{row['parameters'] / 1e6:.1f} M", *cells])
-    for name, size, which in (("wav2vec2-base, published", "95 M", 0),
-                              ("best of ten encoders, published", "", 1)):
+    for name, size, which in (
+        ("wav2vec2-base, published", "95 M", 0),
+        ("best of ten encoders, published", "", 1),
+    ):
         body.append([name, size, *(f"{PUBLISHED[c][which]:.2f}" for c in PUBLISHED)])
     return rows(header, body)
 
@@ -200,8 +254,11 @@ def _cell(entry: dict | None, percent: bool) -> str:
 
 def measured(shown, columns) -> str:
     """Figures of the reference runs that are there, beside what a source claims elsewhere."""
-    files = {title: results.read_results(REFERENCE / f"{name}.json") for name, title in columns
-             if (REFERENCE / f"{name}.json").is_file()}
+    files = {
+        title: results.read_results(REFERENCE / f"{name}.json")
+        for name, title in columns
+        if (REFERENCE / f"{name}.json").is_file()
+    }
     lessons = {lesson for lesson, *_ in shown}
     files = {title: file for title, file in files.items() if lessons & set(file["notebooks"])}
     heads = []
@@ -215,12 +272,18 @@ def measured(shown, columns) -> str:
         if not any(entries):
             continue
         claim = claims.get((lesson, key))
-        source = "" if claim is None else \
-            f"{claim['value'] * 100:.1f}" if percent else f"{claim['value']:.3f}"
+        source = (
+            ""
+            if claim is None
+            else f"{claim['value'] * 100:.1f}"
+            if percent
+            else f"{claim['value']:.3f}"
+        )
         if claim is not None:
             source += f" (source {claim['source']})"
-        body.append([what + (", %" if percent else ""), *(_cell(e, percent) for e in entries),
-                     source])
+        body.append(
+            [what + (", %" if percent else ""), *(_cell(e, percent) for e in entries), source]
+        )
     return rows(["", *heads, "claimed, on other data"], body)
 
 
@@ -269,22 +332,47 @@ def ensemble() -> str:
 def training() -> str:
     """How long the embedded encoder was trained, and how near it came on held-out speakers."""
     rounds = json.loads((CARD.parent / "training.json").read_text(encoding="utf-8"))
-    return rows(["round", "steps", "minutes on two cores", "L1", "cosine", "UAR nEMO, %",
-                 "UAR CREMA-D, %"],
-                [[str(number), f"{facts['steps']:,}", f"{facts['minutes']:.0f}",
-                  f"{facts['held_out_l1']:.3f}", f"{facts['held_out_cosine']:.3f}",
-                  *(f"{100 * facts[f'held_out_uar_{c}']:.1f}" if f"held_out_uar_{c}" in facts
-                    else "–" for c in ("nemo", "crema_d"))]
-                 for number, facts in enumerate(rounds, 1)])
+    return rows(
+        ["round", "steps", "minutes on two cores", "L1", "cosine", "UAR nEMO, %", "UAR CREMA-D, %"],
+        [
+            [
+                str(number),
+                f"{facts['steps']:,}",
+                f"{facts['minutes']:.0f}",
+                f"{facts['held_out_l1']:.3f}",
+                f"{facts['held_out_cosine']:.3f}",
+                *(
+                    f"{100 * facts[f'held_out_uar_{c}']:.1f}"
+                    if f"held_out_uar_{c}" in facts
+                    else "–"
+                    for c in ("nemo", "crema_d")
+                ),
+            ]
+            for number, facts in enumerate(rounds, 1)
+        ],
+    )
 
 
 def speed() -> str:
     """What `tests/benchmarks/test_embedding_speed.py` measured (SER_BENCH_OUT)."""
     kept = json.loads((REFERENCE / "speed.json").read_text(encoding="utf-8"))
-    return rows([f"{kept['threads']} threads, {kept['cpu']}", "times real time",
-                 "times the plain loop", "of the machine's matrix-product rate"],
-                [[name, f"{r['real_time']:.0f}", f"{r['times_the_loop']:.2f}",
-                  f"{r['share_of_matrix_rate'] * 100:.0f} %"] for name, r in kept["rates"].items()])
+    return rows(
+        [
+            f"{kept['threads']} threads, {kept['cpu']}",
+            "times real time",
+            "times the plain loop",
+            "of the machine's matrix-product rate",
+        ],
+        [
+            [
+                name,
+                f"{r['real_time']:.0f}",
+                f"{r['times_the_loop']:.2f}",
+                f"{r['share_of_matrix_rate'] * 100:.0f} %",
+            ]
+            for name, r in kept["rates"].items()
+        ],
+    )
 
 
 def gallery() -> str:
@@ -293,27 +381,39 @@ def gallery() -> str:
     body = []
     for kind, what in FIGURES:
         paths = [ROOT / "figures" / f"{name}-{kind}.png" for name, _ in columns]
-        body.append([what, *(f"[{kind}](../../figures/{p.name})" if p.is_file() else "–"
-                             for p in paths)])
+        body.append(
+            [what, *(f"[{kind}](../../figures/{p.name})" if p.is_file() else "–" for p in paths)]
+        )
     return rows(["seed 0", *(title for _, title in columns)], body)
 
 
-TABLES = {"folds": folds, "headline": headline, "aims": aims, "spine": spine, "unknown": unknown,
-          "ensemble": ensemble, "training": training, "gallery": gallery,
-          "speed": speed}
+TABLES = {
+    "folds": folds,
+    "headline": headline,
+    "aims": aims,
+    "spine": spine,
+    "unknown": unknown,
+    "ensemble": ensemble,
+    "training": training,
+    "gallery": gallery,
+    "speed": speed,
+}
 
 
 def filled(text: str) -> str:
     """`text` with each generated table made anew."""
+
     def table(match: re.Match) -> str:
         return f"<!-- {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+
     names = "|".join(TABLES)
     return re.sub(rf"<!-- ({names}) -->\n.*?<!-- end -->", table, text, flags=re.S)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
     check = parser.parse_args().check
     for page in PAGES:

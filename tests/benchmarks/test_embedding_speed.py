@@ -97,12 +97,16 @@ def test_throughput_against_the_plain_loop(paths):
     for name, spent, dtype in measured:
         rates[name] = {"real_time": seconds / spent, "times_the_loop": loop / spent,
                        "share_of_matrix_rate": work / spent / matrix_rate(dtype)}  # fmt: skip
-        print(f"{name}: {seconds / spent:.0f}x real time, {loop / spent:.2f} times the plain loop, "
-              f"{rates[name]['share_of_matrix_rate']:.0%} of the machine's matrix-product rate")
+        print(
+            f"{name}: {seconds / spent:.0f}x real time, {loop / spent:.2f} times the plain loop, "
+            f"{rates[name]['share_of_matrix_rate']:.0%} of the machine's matrix-product rate"
+        )
     if "SER_BENCH_OUT" in os.environ:
         kind = torch.backends.cpu.get_cpu_capability()
-        results.write_json(os.environ["SER_BENCH_OUT"],
-                           {"threads": torch.get_num_threads(), "cpu": kind, "rates": rates})
+        results.write_json(
+            os.environ["SER_BENCH_OUT"],
+            {"threads": torch.get_num_threads(), "cpu": kind, "rates": rates},
+        )
     assert rates["embed, fp32"]["times_the_loop"] > 1.2
     if len(measured) > 2:
         assert rates["embed, bf16"]["times_the_loop"] > rates["embed, fp32"]["times_the_loop"]
@@ -131,6 +135,8 @@ def test_whisper_without_padding():
         dot = (ours * padded).sum(-1)
         cosines.append(np.median(dot / np.linalg.norm(ours, axis=-1)
                                  / np.linalg.norm(padded, axis=-1), axis=1))  # fmt: skip
-    print(f"\n{costs[1] / costs[0]:.1f} times faster; median cosine of a frame to the padded run, "
-          f"layer 0 to last: {np.mean(cosines, axis=0).round(3)}")
+    print(
+        f"\n{costs[1] / costs[0]:.1f} times faster; median cosine of a frame to the padded run, "
+        f"layer 0 to last: {np.mean(cosines, axis=0).round(3)}"
+    )
     assert costs[1] / costs[0] > 2

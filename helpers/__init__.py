@@ -1,3 +1,3 @@
-"""Helpers shared by the lessons: speech, models, methods, what is shown, how the course runs."""
+"""Helpers shared by the lessons: speech, models, methods on plain arrays, what is shown."""
 
 __version__ = "0.1.0"

@@ -1,5 +1,3 @@
-import sys
+import runpy
 
-from helpers.cli import main
-
-sys.exit(main())
+runpy.run_module("course", run_name="__main__")  # an old name of the same command

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import write_lesson
 
-from helpers import cli, predict, settings
+from course import cli, predict, settings
 from helpers.errors import CourseError
 
 
@@ -42,7 +42,7 @@ def test_bad_usage_ends_with_2(words, said, capsys):
 def test_unknown_names_end_with_2_and_the_nearest(words, said, world, monkeypatch, capsys):
     from functools import partial
 
-    from helpers import runner
+    from course import runner
 
     write_lesson(world / "lessons" / "03_calibration.ipynb")
     (world / "enc" / "embedded").mkdir(parents=True)
@@ -72,10 +72,10 @@ def test_lessons_by_number_name_or_file(tmp_path):
 def test_help_is_quick_and_complete():
     for words in (["--help"], ["run", "--help"]):
         done = subprocess.run(
-            [sys.executable, "-m", "helpers", *words], capture_output=True, text=True
+            [sys.executable, "-m", "course", *words], capture_output=True, text=True
         )
         assert done.returncode == 0 and "--" in done.stdout
-    code = "import sys, helpers.cli; sys.exit('torch' in sys.modules or 'papermill' in sys.modules)"
+    code = "import sys, course.cli; sys.exit('torch' in sys.modules or 'papermill' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -19,7 +19,7 @@ def run(tool, *arguments, **environment):
     import os
 
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / tool), *map(str, arguments)],
+        [sys.executable, "-m", f"tools.{tool}", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -244,7 +244,7 @@ def test_a_cut_encoder_gives_the_lower_layers_states(targets, tmp_path):
     from helpers import encoders
 
     teacher = targets.parent / "teacher"
-    run("cut_encoder.py", teacher, "--layers", 1, "--out", tmp_path / "cut")
+    run("cut_encoder", teacher, "--layers", 1, "--out", tmp_path / "cut")
     whole, cut = encoders.load(str(teacher)), encoders.load(str(tmp_path / "cut"))
     assert (whole.layers, cut.layers) == (2, 1)
     wave = np.random.default_rng(0).normal(0, 0.1, 24000).astype(np.float32)

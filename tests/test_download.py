@@ -8,8 +8,9 @@ import zipfile
 
 import pytest
 
-from helpers import corpora, download
-from helpers.download import Archive
+from course import download
+from course.download import Archive
+from helpers import corpora
 from helpers.errors import CourseError
 
 

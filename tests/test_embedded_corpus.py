@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +9,13 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
+from helpers import features
+from helpers.emotions import PAD
+from tools import corpus_card, make_corpus
+from tools import corpus_rules as rules
+
 ROOT = Path(__file__).resolve().parents[1]
 CORPUS = ROOT / "data" / "corpus"
-sys.path.insert(0, str(ROOT / "tools"))
-
-import corpus_card  # noqa: E402
-import corpus_rules as rules  # noqa: E402
-import make_corpus  # noqa: E402
-
-from helpers import features  # noqa: E402
-from helpers.emotions import PAD  # noqa: E402
 
 
 @pytest.fixture(scope="module")

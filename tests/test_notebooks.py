@@ -7,8 +7,9 @@ import nbformat
 import pytest
 from conftest import nbgrader_scores
 
-from helpers import cli, results, students
-from helpers.settings import NOTEBOOKS, ROOT, check_parameters, lessons
+from course import cli, students
+from course.settings import NOTEBOOKS, ROOT, check_parameters, lessons
+from helpers import results
 from tools.stamp_notebooks import stamped
 
 LESSONS = lessons()
@@ -95,7 +96,7 @@ def test_ready_to_commit(name):
     nbformat.validate(nb)
     check_parameters(LESSONS[name])
     same = nbformat.writes(stamped(nb, name)) + "\n" == LESSONS[name].read_text(encoding="utf-8")
-    assert same, f"run: python tools/stamp_notebooks.py notebooks/{name}.ipynb"
+    assert same, f"run: python -m tools.stamp_notebooks notebooks/{name}.ipynb"
     ids = [cell.id for cell in nb.cells]
     assert len(set(ids)) == len(ids)
 

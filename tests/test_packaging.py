@@ -43,10 +43,11 @@ def test_conda_users_get_the_same_pins():
 
 
 def test_what_is_imported_is_declared():
-    declared = {pin.partition("==")[0] for pin in DIRECT} | {"helpers", "tools", "conftest"}
+    declared = {pin.partition("==")[0] for pin in DIRECT}
+    declared |= {"course", "helpers", "tools", "conftest"}
     known = {"sklearn": "scikit-learn", "huggingface_hub": "huggingface-hub"}
     brought = {"pygments", "traitlets", "zmq", "IPython"}  # pinned with ipykernel and nbconvert
-    for path in [*ROOT.glob("helpers/*.py"), *ROOT.glob("tools/*.py")]:
+    for path in [p for room in ("course", "helpers", "tools") for p in ROOT.glob(f"{room}/*.py")]:
         for name in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.M):
             own = (path.parent / f"{name}.py").exists()
             if name in sys.stdlib_module_names or name in brought or own:

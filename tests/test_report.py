@@ -6,7 +6,8 @@ import nbformat
 import pytest
 from conftest import write_lesson
 
-from helpers import pages, report, results
+from course import pages, report
+from helpers import results
 from helpers.errors import CourseError
 
 PLOT = "import matplotlib.pyplot as plt\nplt.plot([1, 2]); plt.xlabel('t [s]')"

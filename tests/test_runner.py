@@ -13,7 +13,8 @@ import nbformat
 import pytest
 from conftest import PARAMETERS, write_lesson
 
-from helpers import cli, results, runner, settings
+from course import cli, runner, settings
+from helpers import results
 from helpers.errors import CourseError
 
 RECORD = (

@@ -5,7 +5,7 @@ import pytest
 from conftest import CHECK, EXERCISE, nbgrader_scores, write_lesson
 from nbclient import NotebookClient
 
-from helpers import cli, students
+from course import cli, students
 from helpers.errors import CourseError
 
 
@@ -52,13 +52,13 @@ def test_no_lesson_keeps_its_notes_for_the_instructor():
 
 
 def test_student_folder_is_complete_and_never_overwrites(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(students, "SHIPPED", ("pyproject.toml", "helpers"))
+    monkeypatch.setattr(students, "SHIPPED", ("pyproject.toml", "course"))
     write_lesson(tmp_path / "lessons" / "03_x.ipynb", "print(1)")
     target = tmp_path / "class"
     (path,) = students.write(target, tmp_path / "lessons")
     nb = nbformat.read(path, as_version=4)
     assert not any(students.BEGIN in cell.source for cell in nb.cells)
-    assert (target / "helpers" / "cli.py").exists() and not list(target.rglob("__pycache__"))
+    assert (target / "course" / "cli.py").exists() and not list(target.rglob("__pycache__"))
     assert cli.main(["students", str(target)]) == 1
     assert "not empty" in capsys.readouterr().err
 

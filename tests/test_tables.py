@@ -9,7 +9,7 @@ from tools import write_tables
 def test_generated_tables_are_fresh(page):
     text = page.read_text(encoding="utf-8")
     assert "<!-- end -->" in text
-    assert write_tables.filled(text) == text, "run: python tools/write_tables.py"
+    assert write_tables.filled(text) == text, "run: python -m tools.write_tables"
 
 
 def test_a_changed_figure_is_noticed():

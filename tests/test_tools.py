@@ -1,4 +1,4 @@
-"""Every tool says what it does, run as its docstring says: from the root, without PYTHONPATH."""
+"""Every tool says what it does, run as its docstring says: `python -m tools.x` from the root."""
 
 import json
 import os
@@ -11,20 +11,19 @@ import pytest
 from helpers import results
 
 ROOT = Path(__file__).resolve().parents[1]
-TOOLS = sorted(p.name for p in (ROOT / "tools").glob("*.py") if "argparse" in p.read_text())
+TOOLS = sorted(p.stem for p in (ROOT / "tools").glob("*.py") if "argparse" in p.read_text())
 # One process for all, because loading torch costs seconds: what a tool puts on the path and which
 # of this project's modules it loads is undone before the next one.
 RUN_ALL = """
 import contextlib, io, json, runpy, sys
-path, said = list(sys.path), {}
+said = {}
 for name in sys.argv[1:]:
-    sys.path[:] = ["tools", *path[1:]]
-    for module in [m for m in sys.modules if m.split(".")[0] in ("helpers", "tools")]:
+    for module in [m for m in sys.modules if m.split(".")[0] in ("course", "helpers", "tools")]:
         del sys.modules[module]
     sys.argv, out = [name, "--help"], io.StringIO()
     try:
         with contextlib.redirect_stdout(out):
-            runpy.run_path(f"tools/{name}", run_name="__main__")
+            runpy.run_module(f"tools.{name}", run_name="__main__")
     except SystemExit as error:
         out.write(f"exit {error.code}")
     except Exception as error:

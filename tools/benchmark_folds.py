@@ -1,6 +1,6 @@
 """Score encoders on the public EmoBox folds (arXiv 2406.07162): a linear probe, nothing tuned.
 
-    python tools/benchmark_folds.py --folds DIR --encoder embedded --out data/reference/folds.json
+    python -m tools.benchmark_folds --folds DIR --encoder embedded --out data/reference/folds.json
 
 `DIR` holds one `<corpus>.csv` a corpus, `utterance,test_fold`: a row an utterance, the fold in
 which it is tested, empty when it is only ever trained on. Corpora are found as the lessons find
@@ -24,10 +24,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from helpers import corpora, encoders, results  # noqa: E402
-from helpers.errors import CourseError  # noqa: E402
+from helpers import corpora, encoders, results
+from helpers.errors import CourseError
 
 # UA in % of EmoBox, table 4: wav2vec2-base (95 M parameters), and the best of ten encoders.
 PUBLISHED = {

@@ -1,7 +1,7 @@
 """Keep a finished sweep as reference: results into `data/reference`, tagged figures into `figures`.
 
     ser-course run --corpus ravdess emodb --seed 0 1 2 --profile full --out runs/reference
-    python tools/collect_reference.py runs/reference
+    python -m tools.collect_reference runs/reference
 
 Lessons that the sweep did not run stay in the file, if that was made with the same seeds and
 profile. A cell tagged `figure-NAME` gives `figures/<corpus>-NAME.png`, from the run of the first
@@ -14,10 +14,10 @@ from pathlib import Path
 
 import nbformat
 
+from course.runner import pool, runs
+from course.settings import ROOT
 from helpers import results
 from helpers.errors import CourseError
-from helpers.runner import pool, runs
-from helpers.settings import ROOT
 
 
 def label(run: dict) -> str:

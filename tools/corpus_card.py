@@ -1,13 +1,12 @@
 """Write data/corpus/README.md: no figure in it is typed by hand.
 
-    python tools/corpus_card.py
+    python -m tools.corpus_card
 
 Needs the finished corpus. Computing MFCC statistics takes about half a minute the first time.
 """
 
 import argparse
 import string
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +17,10 @@ from sklearn.metrics import recall_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from helpers import features, splits
+from tools import corpus_rules as rules
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
-
-import corpus_rules as rules  # noqa: E402
-
-from helpers import features, splits  # noqa: E402
-
 CORPUS = ROOT / "data" / "corpus"
 CACHE = ROOT / "data" / "cache" / "mfcc"
 SEEDS = (0, 1, 2)

@@ -1,6 +1,6 @@
 """Keep the lower layers of a Whisper encoder: they know more about how something is said.
 
-    python tools/cut_encoder.py WHISPER --layers 4 --out build/whisper-base-4
+    python -m tools.cut_encoder WHISPER --layers 4 --out build/whisper-base-4
 
 Depth is chosen with `tools/probe_held_out.py`, on speakers and corpora that measure nothing.
 """

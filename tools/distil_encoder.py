@@ -1,8 +1,8 @@
 """Train the embedded encoder: a small wav2vec2 that regresses a teacher's hidden states.
 
-    python tools/teacher_targets.py --teacher WHISPER --out targets/as_recorded
-    python tools/teacher_targets.py --teacher WHISPER --out targets/other_speeds --speed 0.25
-    python tools/distil_encoder.py --targets targets/* --minutes 55 --out build/encoder
+    python -m tools.teacher_targets --teacher WHISPER --out targets/as_recorded
+    python -m tools.teacher_targets --teacher WHISPER --out targets/other_speeds --speed 0.25
+    python -m tools.distil_encoder --targets targets/* --minutes 55 --out build/encoder
 
 A second round goes on from an encoder that is there: `--start data/encoders/embedded`.
 
@@ -29,10 +29,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from helpers.errors import CourseError  # noqa: E402
-from tools.teacher_targets import STRIDE, autocast, corpus_of, held_out, hours, read  # noqa: E402
+from helpers.errors import CourseError
+from tools.teacher_targets import STRIDE, autocast, corpus_of, held_out, hours, read
 
 SHIFT = 1  # a student frame needs 1,040 samples: its centre is that of the teacher's next frame
 # Frames of a crop. Most clips of EmoGator have exactly 92.

@@ -1,7 +1,7 @@
 """Fix the settings of the recommended OpenMax on one corpus, to be reported on the other.
 
     ser-course run 02 --corpus ravdess emodb --seed 0 1 2 --profile full --out runs/reference
-    python tools/fix_recommended.py runs/reference
+    python -m tools.fix_recommended runs/reference
 
 For each encoder and main corpus: the mean F1 of "unknown" on pseudo-unknowns, over all turns and
 seeds, of every setting; the best goes to `data/reference/recommended.json`. No clip of an unknown
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from course.runner import runs
 from helpers import corpora, pseudo, results, rivals, training
-from helpers.runner import runs
 
 OPTIONS = rivals.GRIDS["recommended"]
 

@@ -1,6 +1,6 @@
 """Make the embedded corpus: espeak-ng speaks, NumPy gives it an expression, Opus stores it.
 
-    python tools/make_corpus.py --out data/corpus --jobs 2
+    python -m tools.make_corpus --out data/corpus --jobs 2
 
 Needs Debian's espeak-ng 1.51 (``apt install espeak-ng``). Every random draw is seeded by the name
 of the clip or the speaker, so any clip can be made alone and comes out the same.
@@ -11,7 +11,6 @@ import csv
 import io
 import shutil
 import subprocess
-import sys
 import zlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -21,13 +20,10 @@ import numpy as np
 import soundfile as sf
 from scipy.ndimage import map_coordinates, uniform_filter1d
 
+from helpers.emotions import PAD
+from tools import corpus_rules as rules
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
-
-import corpus_rules as rules  # noqa: E402
-
-from helpers.emotions import PAD  # noqa: E402
-
 SEED = 20
 RATE = 16000
 LONGEST = 3.3  # seconds of speech; a slower clip is spoken a little faster

@@ -1,4 +1,4 @@
-"""Make the head that `ser-course predict` ships: python tools/make_head.py [--corpus embedded].
+"""Make the head that `ser-course predict` ships: python -m tools.make_head [--corpus embedded].
 
 Frozen embeddings, one linear layer over the known emotions of the corpus, and a temperature fitted
 on logits that each speaker got from a head which never met them.
@@ -13,9 +13,9 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from course.predict import Head, write_head
 from helpers import corpora, emotions, encoders
 from helpers.calibration import TemperatureScaling
-from helpers.predict import Head, write_head
 
 
 def make(corpus: str = "embedded", strength: float = 0.01) -> Head:

@@ -1,7 +1,7 @@
 """Probe encoders on the speakers that the distillation held back: for choosing between rounds.
 
-    python tools/probe_held_out.py build/encoder data/encoders/embedded
-    python tools/probe_held_out.py WHISPER --by-layer
+    python -m tools.probe_held_out build/encoder data/encoders/embedded
+    python -m tools.probe_held_out WHISPER --by-layer
 
 A linear probe (mean and standard deviation over frames; layer and C chosen on the training
 speakers) for the six emotions of nEMO and for happy against sad in CREMA-D, scored on the speakers
@@ -19,13 +19,11 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from helpers import corpora, encoders, metrics, results  # noqa: E402
-from helpers.errors import CourseError  # noqa: E402
-from helpers.finetune import fast_bf16  # noqa: E402
-from tools.benchmark_folds import candidates, choose, probe  # noqa: E402
-from tools.teacher_targets import held_out  # noqa: E402
+from helpers import corpora, encoders, metrics, results
+from helpers.errors import CourseError
+from helpers.finetune import fast_bf16
+from tools.benchmark_folds import candidates, choose, probe
+from tools.teacher_targets import held_out
 
 EVERY = 2  # of nEMO every other clip: its 9 speakers say the same sentences
 

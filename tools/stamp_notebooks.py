@@ -1,6 +1,6 @@
 """Make lessons ready to commit: outputs stripped, exercises marked for nbgrader, cell ids, newline.
 
-Run it after a change to a lesson: python tools/stamp_notebooks.py [--check] [notebooks/03*.ipynb]
+Run it after a change to a lesson: python -m tools.stamp_notebooks [--check] [notebooks/03*.ipynb]
 """
 
 import argparse
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import nbformat
 
-from helpers import students
-from helpers.settings import lessons
+from course import students
+from course.settings import lessons
 
 
 def stamped(nb, stem: str):

@@ -1,6 +1,6 @@
 """What the student is to regress: a teacher's hidden states on every clip it may hear.
 
-    python tools/teacher_targets.py --teacher DIR --out DIR [--speed 0.25]
+    python -m tools.teacher_targets --teacher DIR --out DIR [--speed 0.25]
 
 Hears CREMA-D, nEMO and EmoGator under SER_CORPORA, and the embedded corpus. Never EMO-DB, RAVDESS,
 TESS, SAVEE or EMOVO: they are what the encoder is measured on. No label is read.
@@ -15,7 +15,6 @@ be perturbed while the targets stay clean.
 import argparse
 import json
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,11 +25,9 @@ from tqdm import tqdm
 from transformers import WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from helpers import audio, corpora  # noqa: E402
-from helpers.errors import CourseError  # noqa: E402
-from helpers.finetune import fast_bf16  # noqa: E402
+from helpers import audio, corpora
+from helpers.errors import CourseError
+from helpers.finetune import fast_bf16
 
 HEARD = ("crema_d", "nemo", "emogator")
 STRIDE, OFFSET = 320, 200  # a student frame is centred OFFSET samples after the teacher's

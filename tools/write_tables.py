@@ -1,6 +1,6 @@
 """Fill the generated tables of the README files from `data/reference/*.json`.
 
-    python tools/write_tables.py [--check]
+    python -m tools.write_tables [--check]
 
 A table stands between `<!-- NAME -->` and `<!-- end -->`. `--check` writes nothing and fails when a
 table no longer says what the results say: a test runs it.
@@ -12,12 +12,11 @@ import re
 import sys
 from pathlib import Path
 
+from course import report
+from helpers import results
+from tools.benchmark_folds import PUBLISHED, SHARED_SPEAKERS
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from helpers import report, results  # noqa: E402
-from tools.benchmark_folds import PUBLISHED, SHARED_SPEAKERS  # noqa: E402
-
 REFERENCE = ROOT / "data" / "reference"
 CARD = ROOT / "data" / "encoders" / "embedded" / "README.md"
 PAGES = (ROOT / "README.md", REFERENCE / "README.md", CARD)
@@ -420,7 +419,7 @@ def main() -> None:
         text = page.read_text(encoding="utf-8")
         new = filled(text)
         if check and new != text:
-            sys.exit(f"{page.name}: tables are stale; run python tools/write_tables.py")
+            sys.exit(f"{page.name}: tables are stale; run python -m tools.write_tables")
         if new != text:
             page.write_text(new, encoding="utf-8")
 

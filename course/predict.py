@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from course.settings import ROOT
 from helpers import audio, emotions
 from helpers.errors import CourseError
-from helpers.settings import ROOT
 
 HEAD = ROOT / "data" / "head"
 ARRAYS = ("weight", "bias", "mean", "scale")
@@ -60,7 +60,7 @@ def read_head(folder: Path = HEAD) -> Head:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    remedy = "restore it with git checkout data/head, or make it: python tools/make_head.py"
+    remedy = "restore it with git checkout data/head, or make it: python -m tools.make_head"
     try:
         about = json.loads((folder / "head.json").read_text(encoding="utf-8"))
         arrays = load_file(folder / "head.safetensors")
@@ -114,7 +114,7 @@ def predict(files: list[str], head_folder: Path = HEAD) -> tuple[list[dict], lis
     encoder = encoders.load(head.about["encoder"])
     if encoder.key != head.about["encoder_key"]:
         raise CourseError(
-            f"{head_folder}: made for another '{encoder.name}' encoder; python tools/make_head.py"
+            f"{head_folder}: made for another '{encoder.name}' encoder; python -m tools.make_head"
         )
     embeddings = encoders.embed(list(waves.values()), encoder, progress=False)
     found = describe(head.predict_proba(embeddings), head.about["classes"])

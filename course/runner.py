@@ -20,9 +20,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from helpers import __version__, corpora, results
-from helpers.errors import CourseError
-from helpers.settings import (
+from course.settings import (
     NOTEBOOKS,
     ROOT,
     Setting,
@@ -33,8 +31,9 @@ from helpers.settings import (
     lessons,
     read_notebook,
 )
+from helpers import __version__, corpora, results
+from helpers.errors import CourseError
 
-ROOM_5 = ("engine", "pages", "runner", "report", "settings", "students", "predict", "cli")
 VERSIONS = ("torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn", "librosa")
 
 
@@ -65,18 +64,15 @@ def inputs(setting: Setting) -> str:
     clips = [_stat(p) for p in corpora.frame(corpora.present(setting.corpus)[0])["path"]]
     folder = encoder_folder(setting.encoder)
     encoder = [_stat(p) for p in sorted(folder.iterdir())] if folder else setting.encoder
-    modules = sorted((ROOT / "helpers").glob("*.py"))
-    code = [p.read_text() for p in modules if p.stem not in ROOM_5]  # these change no figure
-    return _digest(setting, clips, encoder, code, versions(), _threads())
+    code = [p.read_text(encoding="utf-8") for p in sorted((ROOT / "helpers").glob("*.py"))]
+    choice = ROOT / "data" / "reference" / "recommended.json"  # settings fixed beforehand
+    chosen = choice.read_text(encoding="utf-8") if choice.is_file() else ""
+    return _digest(setting, clips, encoder, code, chosen, versions(), _threads())
 
 
 def _fingerprint(path: Path, shared: str) -> str:
-    from helpers.rivals import FIXED  # imports scipy: not before the first line is printed
-
     cells = [[c["cell_type"], "".join(c["source"])] for c in read_notebook(path)["cells"]]
-    contest = any("rivals.contest" in source for _, source in cells)  # reads FIXED
-    fixed = FIXED.read_text(encoding="utf-8") if contest and FIXED.is_file() else ""
-    return _digest(shared, cells, fixed)
+    return _digest(shared, cells)
 
 
 def _finished(run: Path, name: str, fingerprint: str) -> dict | None:
@@ -136,7 +132,7 @@ def _lesson(path: Path, setting: Setting, run: Path, fingerprint: str, progress)
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    from helpers.engine import execute
+    from course.kernel import execute
 
     work = run / ".part"
     shutil.rmtree(work, ignore_errors=True)

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import nbformat
 
+from course.settings import NOTEBOOKS, ROOT, lessons
 from helpers.errors import CourseError
-from helpers.settings import NOTEBOOKS, ROOT, lessons
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 BLOCK = re.compile(rf"^([ \t]*){BEGIN}[ \t]*\n(.*?)^[ \t]*{END}[ \t]*$", re.M | re.S)
@@ -29,7 +29,7 @@ INSTRUCTOR = re.compile(
 )
 SHIPPED = (
     "README.md", "LICENSE", "CITATION.cff", "Makefile", "pyproject.toml", "requirements.lock",
-    "environment.yml", "helpers", "figures", "data",
+    "environment.yml", "course", "helpers", "figures", "data",
 )  # fmt: skip
 LEFT_OUT = ("corpora", "cache", "__pycache__", "*.part", "*.egg-info")
 

@@ -1,13 +1,13 @@
-"""The command line ``ser-course``, also ``python -m helpers``."""
+"""The command line ``ser-course``, also ``python -m course``."""
 
 import argparse
 import re
 import sys
 from pathlib import Path
 
+from course.settings import PROFILES, Setting, UsageError, default_out, sweep
 from helpers import __version__, corpora
 from helpers.errors import CourseError, nearest
-from helpers.settings import PROFILES, Setting, UsageError, default_out, sweep
 
 EPILOG = """examples:
   ser-course run                            every lesson on the embedded corpus, a few minutes
@@ -43,8 +43,8 @@ def _corpora(args) -> int:
 
 
 def _download(args) -> int:
-    from helpers.download import download
-    from helpers.settings import check_corpus
+    from course.download import download
+    from course.settings import check_corpus
 
     check_corpus(args.name)
     print(f"{args.name} is in {download(args.name)}")
@@ -56,7 +56,7 @@ def _run(args) -> int:
     out = args.out or default_out(settings)
     names = ", ".join(s.name for s in settings)
     print(f"{names}, profile {args.profile}: starting", flush=True)
-    from helpers import report, runner
+    from course import report, runner
 
     failed = runner.run(args.notebooks, settings, out)
     print(f"Report: {report.build(out)}")
@@ -68,21 +68,21 @@ def _run(args) -> int:
 
 
 def _report(args) -> int:
-    from helpers import report
+    from course import report
 
     print(f"Report: {report.build(args.dir)}")
     return 0
 
 
 def _students(args) -> int:
-    from helpers import students
+    from course import students
 
     print(f"{len(students.write(args.dir))} lessons for students in {args.dir}")
     return 0
 
 
 def _predict(args) -> int:
-    from helpers import predict
+    from course import predict
 
     return predict.show(args.files, args.json)
 

@@ -5,10 +5,11 @@ import json
 import shutil
 from pathlib import Path
 
-from helpers import pages, results
+from course import pages
+from course.runner import pool, runs
+from course.settings import NOTEBOOKS, ROOT, lessons
+from helpers import results
 from helpers.errors import CourseError
-from helpers.runner import pool, runs
-from helpers.settings import NOTEBOOKS, ROOT, lessons
 
 SOURCES = ROOT / "data" / "sources.json"
 STYLE = Path(__file__).with_name("report.css")

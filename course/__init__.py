@@ -1,0 +1,1 @@
+"""What runs the lessons: command line, papermill, report, student edition, predict, download."""

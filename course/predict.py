@@ -47,7 +47,7 @@ def write_head(head: Head, folder: Path = HEAD) -> None:
     """Save a head as safetensors and JSON."""
     from safetensors.numpy import save_file
 
-    from helpers.results import write_json
+    from helpers.files import write_json
 
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {name: np.ascontiguousarray(getattr(head, name), np.float32) for name in ARRAYS}

@@ -33,6 +33,7 @@ from course.settings import (
 )
 from helpers import __version__, corpora, results
 from helpers.errors import CourseError
+from helpers.files import write_json
 
 VERSIONS = ("torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn", "librosa")
 
@@ -163,7 +164,7 @@ def _lesson(path: Path, setting: Setting, run: Path, fingerprint: str, progress)
         entries = results.read_records(records) if records.exists() else {}
         seconds = round(time.monotonic() - started, 1)
         kept = {"fingerprint": fingerprint, "seconds": seconds, "entries": entries}
-        results.write_json(run / "records" / f"{path.stem}.json", kept)
+        write_json(run / "records" / f"{path.stem}.json", kept)
     shutil.rmtree(work, ignore_errors=True)
     return failure
 
@@ -181,7 +182,7 @@ def _collect(run: Path, setting: Setting, shared: str, folder: Path, failed: dic
     about |= {"seeds": [setting.seed], "versions": versions()}
     about |= {"threads": _threads(), "machine": f"{platform.system()} {platform.machine()}"}
     about |= {"seconds": seconds, "failed": failed}
-    results.write_json(
+    write_json(
         run / "results.json", {"schema": results.SCHEMA, "run": about, "notebooks": notebooks}
     )
 
@@ -283,5 +284,5 @@ def pool(out: Path) -> dict[str, dict]:
         grouped.setdefault(name.rpartition("-")[0], []).append(read)
     pooled = {name: results.merge(group) for name, group in grouped.items()}
     for name, merged in pooled.items():
-        results.write_json(out / "pooled" / f"{name}.json", merged)
+        write_json(out / "pooled" / f"{name}.json", merged)
     return pooled

@@ -5,15 +5,14 @@ transformers loads, safetensors). `arrays.npz` is renamed into place last: then 
 """
 
 import json
-import os
 import zipfile
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 
 from helpers.errors import CourseError
+from helpers.files import replacing
 
 PARTS = ("train", "stop", "tune", "test")
 SEGMENT_S, HOP_S = 1.0, 1.0  # seconds: fixed-length segments of source 1, section 6.1
@@ -132,19 +131,6 @@ def damaged(folder, reason) -> CourseError:
         f"artefact {folder}: damaged or unfinished ({reason}); delete this folder, "
         "lesson 02 makes it again"
     )
-
-
-@contextmanager
-def replacing(path):
-    """Give a temporary path beside `path`; move it there when the block ends without an error."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_arrays(path, arrays: dict) -> None:

@@ -8,9 +8,9 @@ from math import sqrt
 
 import numpy as np
 
+from helpers.arrays import CHUNK, matrix
 from helpers.errors import CourseError
 from helpers.estimators import Estimator
-from helpers.openset import CHUNK, table
 
 
 class OnlineClustering(Estimator):
@@ -44,7 +44,7 @@ class OnlineClustering(Estimator):
         if not hasattr(self, "_units"):
             self._forget()
         used = len(self.counts_)
-        embeddings = table(embeddings, "embeddings", self._means.shape[1] if used else None)
+        embeddings = matrix(embeddings, "embeddings", self._means.shape[1] if used else None)
         if not used:
             self._means = np.empty((8, embeddings.shape[1]))
             self._units = np.empty_like(self._means)
@@ -79,7 +79,7 @@ class OnlineClustering(Estimator):
         """The cluster of each row, nothing learnt; -1 where none is similar enough: (n,)."""
         if not len(getattr(self, "counts_", ())):
             raise CourseError("OnlineClustering: nothing was taken in yet; call partial_fit first")
-        embeddings = table(embeddings, "embeddings", self.prototypes_.shape[1])
+        embeddings = matrix(embeddings, "embeddings", self.prototypes_.shape[1])
         labels = np.empty(len(embeddings), dtype=np.int64)
         units = self._units[: len(self.counts_)]
         step = max(1, CHUNK // max(units.shape))
@@ -138,7 +138,7 @@ def choose_similarity(
     ``min_support`` items, δ joins them all, with a warning.
     """
     rng = np.random.default_rng(seed)
-    items = table(embeddings, "embeddings")
+    items = matrix(embeddings, "embeddings")
     if len(items) < 3:
         raise CourseError(f"embeddings: choosing δ needs three items or more, got {len(items)}")
     items = unit(items[rng.permutation(len(items))[:1000]].astype(np.float64))

@@ -15,9 +15,10 @@ import numpy as np
 from scipy import optimize, special
 from scipy.spatial.distance import cdist
 
+from helpers.arrays import class_labels, matrix, positive
 from helpers.errors import CourseError
 from helpers.estimators import Estimator
-from helpers.openset import Mahalanobis, _positive, class_labels, table
+from helpers.openset import Mahalanobis
 
 MAX_SHAPE = 1e3  # a Weibull this steep is a step at its scale
 
@@ -125,7 +126,7 @@ class PrintedOpenMax(_OpenSet):
         alpha = np.exp(log_alpha(self.gaussians_.distances(embeddings), self.weibull_))
         unknown = ((1 - alpha) * logits).sum(axis=1, keepdims=True)
         activations = np.hstack([alpha * logits, unknown])
-        return special.softmax(activations / _positive(self.temperature), axis=1)
+        return special.softmax(activations / positive(self.temperature), axis=1)
 
 
 class BendaleOpenMax(_OpenSet):
@@ -146,7 +147,7 @@ class BendaleOpenMax(_OpenSet):
 
     def fit(self, logits, y):
         """``logits (n, K)``, ``y (n,)`` of the training rows."""
-        logits = table(logits, "logits").astype(np.float64)
+        logits = matrix(logits, "logits").astype(np.float64)
         y = class_labels(y, len(logits))
         classes = logits.shape[1]
         if not 1 <= self.rank <= classes:
@@ -181,7 +182,7 @@ class BendaleOpenMax(_OpenSet):
 
     def predict_proba(self, logits) -> np.ndarray:
         """(n, K) -> (n, K+1): softmax of [v ∘ ω, Σ v (1 - ω)]."""
-        logits = table(logits, "logits", len(self.weibull_)).astype(np.float64)
+        logits = matrix(logits, "logits", len(self.weibull_)).astype(np.float64)
         place = np.argsort(np.argsort(-logits, axis=1, kind="stable"), axis=1)  # 0 = the highest
         weight = np.maximum(self.rank - place, 0) / self.rank
         omega = 1 + weight * special.expm1(log_alpha(self._distances(logits), self.weibull_))
@@ -221,7 +222,7 @@ class OpenMax(_OpenSet):
 
     def _log_known(self, embeddings, logits):
         logits = _same_rows(embeddings, logits, len(self.weibull_))
-        log_probs = special.log_softmax(logits / _positive(self.temperature), axis=1)
+        log_probs = special.log_softmax(logits / positive(self.temperature), axis=1)
         return log_probs + log_alpha(self.gaussians_.distances(embeddings), self.weibull_)
 
     def predict_proba(self, embeddings, logits) -> np.ndarray:
@@ -235,7 +236,7 @@ class OpenMax(_OpenSet):
 
 
 def _same_rows(embeddings, logits, classes):
-    logits = table(logits, "logits", classes).astype(np.float64)
+    logits = matrix(logits, "logits", classes).astype(np.float64)
     if len(logits) != len(embeddings):
         raise CourseError(f"logits: {len(logits)} rows, but embeddings have {len(embeddings)}")
     return logits

@@ -9,39 +9,9 @@ Thresholds: ``pseudo.tune`` and ``pseudo.threshold``, on pseudo-unknowns, at a s
 import numpy as np
 from scipy import linalg, special
 
+from helpers.arrays import CHUNK, class_labels, matrix, positive, probabilities
 from helpers.errors import CourseError
 from helpers.estimators import Estimator
-
-CHUNK = 4_000_000  # numbers held at once where all rows together would not fit in memory
-
-
-def table(values, name: str, columns: int | None = None) -> np.ndarray:
-    """``values`` as a finite float array (n, columns); CourseError naming ``name`` otherwise."""
-    array = np.asarray(values)
-    if array.dtype not in (np.float32, np.float64):
-        array = array.astype(np.float64)
-    if array.ndim != 2 or 0 in array.shape or columns not in (None, array.shape[1]):
-        raise CourseError(f"{name}: expected shape (n, {columns or 'any'}), got {array.shape}")
-    # The sum is finite for nearly all good arrays, and needs no array of booleans.
-    if not (np.isfinite(array.sum()) or np.isfinite(array).all()):
-        raise CourseError(f"{name}: holds NaN or infinity; drop those rows first")
-    return array
-
-
-def probabilities(values, name: str = "probs") -> np.ndarray:
-    """Like ``table``, and each row must be a distribution (so that logits are caught)."""
-    probs = table(values, name)
-    if probs.min() < -1e-6 or np.abs(probs.sum(axis=1) - 1).max() > 1e-3:
-        raise CourseError(f"{name}: rows must be probabilities that sum to 1; apply softmax first")
-    return probs
-
-
-def class_labels(y, rows: int, name: str = "labels") -> np.ndarray:
-    """``y`` as integers (rows,), one a row, none negative."""
-    labels = np.asarray(y)
-    if labels.shape != (rows,) or labels.dtype.kind not in "iu" or (rows and labels.min() < 0):
-        raise CourseError(f"{name}: expected {rows} class numbers from 0 up, one a row")
-    return labels
 
 
 def mean_probabilities(segment_logits, owner, temperature: float = 1.0) -> np.ndarray:
@@ -49,12 +19,12 @@ def mean_probabilities(segment_logits, owner, temperature: float = 1.0) -> np.nd
 
     ``owner (S,)`` holds the row 0..n-1 that a segment belongs to; no row may be without one.
     """
-    logits = table(segment_logits, "segment_logits")
+    logits = matrix(segment_logits, "segment_logits")
     owner = class_labels(owner, len(logits), "owner")
     counts = np.bincount(owner)
     if not counts.all():
         raise CourseError(f"owner: row {int(np.argmin(counts))} has no segment; number rows 0..n-1")
-    probs = special.softmax(logits / _positive(temperature), axis=1)
+    probs = special.softmax(logits / positive(temperature), axis=1)
     sums = [np.bincount(owner, weights=column) for column in probs.T]
     return np.column_stack(sums) / counts[:, None]
 
@@ -80,13 +50,13 @@ def closeness(probs) -> np.ndarray:
 
 def max_logit(logits) -> np.ndarray:
     """Minus the largest logit."""
-    return -table(logits, "logits").max(axis=1)
+    return -matrix(logits, "logits").max(axis=1)
 
 
 def energy(logits, temperature: float = 1.0) -> np.ndarray:
     """-T log Σ exp(z / T) (Liu et al. 2020, "Energy-based out-of-distribution detection")."""
-    temperature = _positive(temperature)
-    return -temperature * special.logsumexp(table(logits, "logits") / temperature, axis=1)
+    temperature = positive(temperature)
+    return -temperature * special.logsumexp(matrix(logits, "logits") / temperature, axis=1)
 
 
 class Mahalanobis(Estimator):
@@ -109,7 +79,7 @@ class Mahalanobis(Estimator):
         """``embeddings (n, H)``, ``y (n,)``; every class 0..max(y) needs a row (CourseError)."""
         if self.covariance not in ("tied", "full"):
             raise CourseError(f"covariance: 'tied' or 'full', not {self.covariance!r}")
-        rows = self._prepare(table(embeddings, "embeddings"))
+        rows = self._prepare(matrix(embeddings, "embeddings"))
         y = class_labels(y, len(rows))
         counts = np.bincount(y)
         if not counts.all():
@@ -121,7 +91,7 @@ class Mahalanobis(Estimator):
 
             matrices = [ledoit_wolf(residuals, assume_centered=True)[0]]
         else:
-            ridge = _positive(self.epsilon, "epsilon") * np.eye(rows.shape[1])
+            ridge = positive(self.epsilon, "epsilon") * np.eye(rows.shape[1])
             parts = (residuals[y == c] for c in range(len(counts)))
             matrices = [part.T @ part / max(len(part) - 1, 1) + ridge for part in parts]
         try:
@@ -141,7 +111,7 @@ class Mahalanobis(Estimator):
         d = |W (x - μ)|: one triangular product for many rows at once, half the work of a full one,
         and in chunks, so that many rows need little more memory than they take themselves.
         """
-        embeddings = table(embeddings, "embeddings", self.means_.shape[1])
+        embeddings = matrix(embeddings, "embeddings", self.means_.shape[1])
         out = np.empty((len(embeddings), len(self.means_)))
         step = max(1, CHUNK // embeddings.shape[1])
         centres = self.means_
@@ -172,9 +142,3 @@ class Mahalanobis(Estimator):
             norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
             rows /= np.where(norms > 0, norms, 1)[:, None]
         return rows
-
-
-def _positive(value: float, name: str = "temperature") -> float:
-    if not np.isfinite(value) or value <= 0:
-        raise CourseError(f"{name}: expected a positive number, got {value}")
-    return float(value)

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from helpers.arrays import CHUNK, class_labels, matrix, probabilities
 from helpers.errors import CourseError, nearest
 from helpers.estimators import Estimator
-from helpers.openset import CHUNK, class_labels, probabilities, table
 
 
 class TripletThresholds(Estimator):
@@ -32,7 +32,7 @@ class TripletThresholds(Estimator):
         """``probs (n, K)`` confidences, ``y (n,)``. CourseError when no row at all is correct."""
         if not 0 < self.epsilon <= 1 or not self.rho >= 0:
             raise CourseError(f"expected 0 < epsilon <= 1 and rho >= 0: {self.epsilon}, {self.rho}")
-        probs = table(probs, "probs").astype(np.float64)
+        probs = matrix(probs, "probs").astype(np.float64)
         y = class_labels(y, len(probs))
         best, top, lead = _lead(probs)
         right = best == y
@@ -55,7 +55,7 @@ class TripletThresholds(Estimator):
         Known means p_l >= η_l, or both some p_k >= μ_k and lead >= δ_l; the margin is
         max(p_l - η_l, min(max_k (p_k - μ_k), lead - δ_l)), so a threshold rule can be ranked.
         """
-        probs = table(probs, "probs", len(self.eta_)).astype(np.float64)
+        probs = matrix(probs, "probs", len(self.eta_)).astype(np.float64)
         best, top, lead = _lead(probs)
         between = np.minimum((probs - self.mu_).max(axis=1), lead - self.delta_[best])
         return -np.maximum(top - self.eta_[best], between)
@@ -76,7 +76,7 @@ def _lead(probs):
 def pad_points(probs, vectors) -> np.ndarray:
     """Σ_j p_j F_j over the known classes (eq. 4; printed up to X_i, not n): (n, K) -> (n, 3)."""
     probs = probabilities(probs)
-    vectors = table(vectors, "vectors", 3)
+    vectors = matrix(vectors, "vectors", 3)
     if len(vectors) != probs.shape[1]:
         raise CourseError(f"vectors: {len(vectors)} rows for {probs.shape[1]} classes")
     return probs @ vectors
@@ -90,10 +90,10 @@ def name_points(points, candidates: Mapping[str, tuple], top: int = 1) -> np.nda
     """
     from scipy.spatial.distance import cdist
 
-    points, names = table(points, "points", 3), np.array(list(candidates))
+    points, names = matrix(points, "points", 3), np.array(list(candidates))
     if not 1 <= top <= len(names):
         raise CourseError(f"top: expected 1 to {len(names)} (the candidates), got {top}")
-    vectors = table(list(candidates.values()), "candidates", 3)
+    vectors = matrix(list(candidates.values()), "candidates", 3)
     named = np.empty((len(points), top), names.dtype)
     step = max(1, CHUNK // len(names))
     for start in range(0, len(points), step):
@@ -114,8 +114,8 @@ def reach(vectors, candidates: Mapping[str, tuple]) -> dict[str, float]:
     """
     from scipy.optimize import linprog
 
-    hull = table(vectors, "vectors", 3)
-    others = table(list(candidates.values()), "candidates", 3)
+    hull = matrix(vectors, "vectors", 3)
+    others = matrix(list(candidates.values()), "candidates", 3)
     depths = {}
     for name, own in zip(candidates, others, strict=True):
         normals = others - own

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers.errors import CourseError
+from helpers.files import write_json
 
 SCHEMA = 1
 FIELDS = ("value", "low", "high", "n")
@@ -146,15 +147,6 @@ def paired_bootstrap(first, second, speakers, turns=None, draws=1000, seed=0):
 
 
 # --- files ------------------------------------------------------------------------------------
-
-
-def write_json(path, content: dict) -> None:
-    """Write under a temporary name, then rename: nobody reads half a file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(part, path)
 
 
 def _read_json(path) -> dict:

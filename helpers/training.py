@@ -20,6 +20,7 @@ from helpers import artefact as kept
 from helpers import audio, emotions, encoders, networks, splits
 from helpers.cache import key
 from helpers.errors import CourseError, nearest
+from helpers.files import replacing
 from helpers.finetune import PROFILES, Clips, fast_bf16, read, settings_for
 
 
@@ -299,9 +300,9 @@ def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place
     )
     weight, bias = networks.effective_head(model)
     owner, cut = _segments(scored if whole else scored[:0], paths, tuned)
-    with kept.replacing(place / "model.safetensors") as temporary:
+    with replacing(place / "model.safetensors") as temporary:
         temporary.write_bytes(save({n: v.contiguous() for n, v in model.state_dict().items()}))
-    with kept.replacing(place / "config.json") as temporary:
+    with replacing(place / "config.json") as temporary:
         temporary.write_text(model.config.to_json_string())
     kept.save_arrays(
         place / "outputs.npz",

@@ -7,8 +7,8 @@ import pytest
 from conftest import write_lesson
 
 from course import pages, report
-from helpers import results
 from helpers.errors import CourseError
+from helpers.files import write_json
 
 PLOT = "import matplotlib.pyplot as plt\nplt.plot([1, 2]); plt.xlabel('t [s]')"
 SLIDER = (
@@ -42,7 +42,7 @@ def out(tmp_path_factory):
     run |= {"versions": {"python": "3"}, "threads": "1", "failed": {"05_y": "cell 1 <x> failed"}}
     run |= {"seconds": {"03_calibration": 3.0, "04_x": 1.0}}
     notebooks = {"03_calibration": {"ece_after": entry, "odd<key": odd}}
-    results.write_json(root / "results.json", {"schema": 1, "run": run, "notebooks": notebooks})
+    write_json(root / "results.json", {"schema": 1, "run": run, "notebooks": notebooks})
     report.build(root)
     return root
 

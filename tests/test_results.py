@@ -7,6 +7,7 @@ import pytest
 
 from helpers import results
 from helpers.errors import CourseError
+from helpers.files import write_json
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_merge_over_seeds():
 
 def test_results_files_are_checked(tmp_path):
     path = tmp_path / "results.json"
-    results.write_json(path, run(0, 0.1, 0.0, 0.2))
+    write_json(path, run(0, 0.1, 0.0, 0.2))
     assert results.read_results(path) == run(0, 0.1, 0.0, 0.2)
     good = json.dumps(run(0, 0.1))
     for text in ("", "[]", "{}", good.replace('"schema": 1', '"schema": 2'),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import results
+from helpers.files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = sorted(p.stem for p in (ROOT / "tools").glob("*.py") if "argparse" in p.read_text())
@@ -89,7 +89,7 @@ def test_a_reference_is_not_pooled_from_some_seeds(tmp_path):
     paths = [tmp_path / "emodb-embedded-0", tmp_path / "emodb-embedded-1"]
     for path, lessons in zip(paths, (("01_data", "06_openmax"), ("06_openmax",)), strict=True):
         notebooks = {lesson: {"uar": entry} for lesson in lessons}
-        results.write_json(
+        write_json(
             path / "results.json", {"schema": 1, "run": {"seeds": [0]}, "notebooks": notebooks}
         )
     with pytest.raises(SystemExit, match="01_data"):

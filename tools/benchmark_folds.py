@@ -24,8 +24,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from helpers import corpora, encoders, results
+from helpers import corpora, encoders
 from helpers.errors import CourseError
+from helpers.files import write_json
 
 # UA in % of EmoBox, table 4: wav2vec2-base (95 M parameters), and the best of ten encoders.
 PUBLISHED = {
@@ -187,7 +188,7 @@ def main() -> None:
         for corpus in options.corpus:
             found = score(corpus, options.folds, encoder, options.cache, options.workers)
             row["corpora"][corpus] = found
-            results.write_json(options.out, kept)
+            write_json(options.out, kept)
             ours, base, best = found["ua"]["value"] * 100, *PUBLISHED[corpus]
             print(
                 f"{label:24s} {corpus:8s} UA {ours:5.1f}  WA {found['wa'] * 100:5.1f}  "

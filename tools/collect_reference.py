@@ -18,6 +18,7 @@ from course.runner import pool, runs
 from course.settings import ROOT
 from helpers import results
 from helpers.errors import CourseError
+from helpers.files import write_json
 
 
 def label(run: dict) -> str:
@@ -74,7 +75,7 @@ def main() -> None:
                 both = there["notebooks"] | merged["notebooks"]
                 merged["notebooks"] = dict(sorted(both.items()))
                 merged["run"]["seconds"] = there["run"]["seconds"] | merged["run"]["seconds"]
-        results.write_json(target, merged)
+        write_json(target, merged)
         first = next(path for run, path in folders.items() if run.rpartition("-")[0] == group)
         print(name, merged["run"]["seeds"], *figures(first, name, ROOT / "figures"))
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from course.runner import runs
 from helpers import corpora, pseudo, results, rivals, training
+from helpers.files import write_json
 
 OPTIONS = rivals.GRIDS["recommended"]
 
@@ -66,7 +67,7 @@ def main() -> None:
             "pseudo_auroc": round(float(mean[best, 1]), 4),
             "seeds": sorted(seed for _, seeds in runs_of for seed in seeds),
         }
-    results.write_json(rivals.FIXED, kept)
+    write_json(rivals.FIXED, kept)
 
 
 if __name__ == "__main__":

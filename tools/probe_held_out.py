@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from helpers import corpora, encoders, metrics, results
+from helpers import corpora, encoders, metrics
 from helpers.errors import CourseError
+from helpers.files import write_json
 from helpers.finetune import fast_bf16
 from tools.benchmark_folds import candidates, choose, probe
 from tools.teacher_targets import held_out
@@ -81,7 +82,7 @@ def main() -> None:
         if not options.by_layer:
             rounds = json.loads((folder / "training.json").read_text(encoding="utf-8"))
             rounds[-1] |= {f"held_out_uar_{k}": round(v["chosen"], 4) for k, v in found.items()}
-            results.write_json(folder / "training.json", rounds)
+            write_json(folder / "training.json", rounds)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import pytest
 import soundfile
 import torch
 
-from helpers import corpora, encoders, finetune, results
+from helpers import corpora, encoders, finetune
+from helpers.files import write_json
 
 CLIPS = 96
 pytestmark = pytest.mark.benchmark
@@ -103,7 +104,7 @@ def test_throughput_against_the_plain_loop(paths):
         )
     if "SER_BENCH_OUT" in os.environ:
         kind = torch.backends.cpu.get_cpu_capability()
-        results.write_json(
+        write_json(
             os.environ["SER_BENCH_OUT"],
             {"threads": torch.get_num_threads(), "cpu": kind, "rates": rates},
         )

@@ -1,0 +1,43 @@
+"""Checks of plain arrays that every method makes: finite tables, distributions, class numbers."""
+
+import numpy as np
+
+from helpers.errors import CourseError
+
+CHUNK = 4_000_000  # numbers held at once where all rows together would not fit in memory
+
+
+def matrix(values, name: str, columns: int | None = None) -> np.ndarray:
+    """``values`` as a finite float array (n, columns); CourseError naming ``name`` otherwise."""
+    array = np.asarray(values)
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float64)
+    if array.ndim != 2 or 0 in array.shape or columns not in (None, array.shape[1]):
+        raise CourseError(f"{name}: expected shape (n, {columns or 'any'}), got {array.shape}")
+    # The sum is finite for nearly all good arrays, and needs no array of booleans.
+    if not (np.isfinite(array.sum()) or np.isfinite(array).all()):
+        raise CourseError(f"{name}: holds NaN or infinity; drop those rows first")
+    return array
+
+
+def probabilities(values, name: str = "probs") -> np.ndarray:
+    """Like ``matrix``, and each row must be a distribution (so that logits are caught)."""
+    probs = matrix(values, name)
+    if probs.min() < -1e-6 or np.abs(probs.sum(axis=1) - 1).max() > 1e-3:
+        raise CourseError(f"{name}: rows must be probabilities that sum to 1; apply softmax first")
+    return probs
+
+
+def class_labels(y, rows: int, name: str = "labels") -> np.ndarray:
+    """``y`` as integers (rows,), one a row, none negative."""
+    labels = np.asarray(y)
+    if labels.shape != (rows,) or labels.dtype.kind not in "iu" or (rows and labels.min() < 0):
+        raise CourseError(f"{name}: expected {rows} class numbers from 0 up, one a row")
+    return labels
+
+
+def positive(value: float, name: str = "temperature") -> float:
+    """``value`` as a float above zero; CourseError naming ``name`` otherwise."""
+    if not np.isfinite(value) or value <= 0:
+        raise CourseError(f"{name}: expected a positive number, got {value}")
+    return float(value)

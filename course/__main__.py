@@ -1,3 +1,5 @@
+"""``python -m course``: the same as ``ser-course``."""
+
 import sys
 
 from course.cli import main

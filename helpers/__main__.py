@@ -1,3 +1,5 @@
+"""``python -m helpers``: an old name of ``python -m course``."""
+
 import runpy
 
-runpy.run_module("course", run_name="__main__")  # an old name of the same command
+runpy.run_module("course", run_name="__main__")

@@ -55,8 +55,11 @@ CONFIG = dict(
 
 
 def new_student() -> Wav2Vec2Model:
-    """Random weights, but for the first convolution: quadrature pairs of windowed sinusoids,
-    mel-spaced from 60 to 7,600 Hz, each with both signs (GELU keeps one side only)."""
+    """Make a student: random weights, but for the first convolution.
+
+    That holds quadrature pairs of windowed sinusoids, mel-spaced from 60 to 7,600 Hz, with both
+    signs each (GELU keeps one side only).
+    """
     model = Wav2Vec2Model(Wav2Vec2Config(**CONFIG))
     conv = model.feature_extractor.conv_layers[0].conv
     count, _, width = conv.weight.shape
@@ -186,7 +189,8 @@ def losses(predicted: torch.Tensor, targets: torch.Tensor):
 class Run:
     """Model, heads, averaged weights, optimiser and clock: what a checkpoint holds.
 
-    `asked`: options that a rerun must give again; another budget would raise the rate anew."""
+    `asked`: options that a rerun must give again; another budget would raise the rate anew.
+    """
 
     def __init__(self, outputs: int, start: Path | None, asked: dict):
         torch.manual_seed(0)

@@ -28,9 +28,10 @@ def stamped(nb, stem: str):
     for i, cell in enumerate(nb.cells):
         cell.setdefault("id", f"cell-{i:03d}")
         if cell.cell_type == "code":
-            cell.metadata = nbformat.from_dict(
-                {k: v for k, v in cell.metadata.items() if k in ("tags", "nbgrader")}
-            )
+            kept = {k: v for k, v in cell.metadata.items() if k in ("tags", "nbgrader")}
+            if cell.metadata.get("jupyter", {}).get("source_hidden"):
+                kept["jupyter"] = {"source_hidden": True}  # a fold
+            cell.metadata = nbformat.from_dict(kept)
     return nb
 
 

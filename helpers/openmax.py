@@ -16,9 +16,9 @@ from scipy import optimize, special
 from scipy.spatial.distance import cdist
 
 from helpers.arrays import class_labels, matrix, positive
+from helpers.detectors import Mahalanobis
 from helpers.errors import CourseError
 from helpers.estimators import Estimator
-from helpers.openset import Mahalanobis
 
 MAX_SHAPE = 1e3  # a Weibull this steep is a step at its scale
 

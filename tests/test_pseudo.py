@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from helpers import artefact, metrics, pseudo, rivals
+from helpers import artefact, contest, metrics, pseudo
 from helpers.errors import CourseError
 
 rng = np.random.default_rng(0)
@@ -67,7 +67,7 @@ def test_true_unknowns_have_no_say():
     found, moved = cases(), EMBEDDINGS.copy()
     moved[LABELS < 0] += 100
     again = pseudo.trials(moved, LABELS, SPEAKERS, FIT[LABELS[FIT] >= 0], found[0].held, TUNE)
-    detector = rivals.Mahalanobis()
+    detector = contest.Mahalanobis()
     assert pseudo.tune({0: detector}, found.values()) == pseudo.tune({0: detector}, again.values())
 
 
@@ -135,42 +135,42 @@ def tiny_artefact():
 @pytest.mark.filterwarnings("ignore:class", "ignore:every clip")
 def test_the_contest_gives_every_rival_its_own_settings_and_threshold():
     art = tiny_artefact()
-    outcomes = rivals.contest(art, EMBEDDINGS)
+    outcomes = contest.run(art, EMBEDDINGS)
     _, rows, turn = art.pooled("logits", "test", known=None)
     unknown = art.labels[rows] < 0
     for name, outcome in outcomes.items():
         assert outcome.scores.shape == outcome.flagged.shape == rows.shape
-        assert all(detector in rivals.GRIDS[name] for detector in outcome.detectors)
+        assert all(detector in contest.GRIDS[name] for detector in outcome.detectors)
         limits = outcome.thresholds[turn]
         assert (outcome.flagged == (outcome.scores >= limits)).all()
     ranked = metrics.within_turns(metrics.auroc, turn, outcomes["mahalanobis"].scores, unknown)
     assert ranked > 0.95
-    alone = rivals.contest(art, EMBEDDINGS, names=("recommended",))["recommended"]
-    assert (alone.scores == outcomes["recommended"].scores).all()  # rivals do not disturb it
+    alone = contest.run(art, EMBEDDINGS, names=("recommended",))["recommended"]
+    assert (alone.scores == outcomes["recommended"].scores).all()  # others do not disturb it
 
 
 def test_the_recommended_form_is_fixed_on_the_other_corpus(tmp_path, monkeypatch):
     kept = {"emodb": {"space": "logits", "tail": 1.0}, "ravdess": {"space": "x", "tail": 0.25}}
     (tmp_path / "fixed.json").write_text(json.dumps({"small": kept}))
-    monkeypatch.setattr(rivals, "FIXED", tmp_path / "fixed.json")
-    fixed = partial(rivals.grid, "recommended")
-    assert fixed("ravdess", "small") == [rivals.Recommended("logits", 1.0)]
-    assert fixed("emodb", "/some/folder/small") == [rivals.Recommended("x", 0.25)]
-    assert fixed("embedded", "small") == rivals.GRIDS["recommended"]
-    assert fixed("emodb", "another/encoder") == rivals.GRIDS["recommended"]
-    assert rivals.grid("bendale", "emodb", "small") == rivals.GRIDS["bendale"]
+    monkeypatch.setattr(contest, "FIXED", tmp_path / "fixed.json")
+    fixed = partial(contest.grid, "recommended")
+    assert fixed("ravdess", "small") == [contest.Recommended("logits", 1.0)]
+    assert fixed("emodb", "/some/folder/small") == [contest.Recommended("x", 0.25)]
+    assert fixed("embedded", "small") == contest.GRIDS["recommended"]
+    assert fixed("emodb", "another/encoder") == contest.GRIDS["recommended"]
+    assert contest.grid("bendale", "emodb", "small") == contest.GRIDS["bendale"]
 
 
 @pytest.mark.filterwarnings("ignore:class", "ignore:every clip")
 @pytest.mark.parametrize("name", ["source", "bendale", "recommended"])
 def test_probabilities_hold_what_the_scores_rank(name):
-    case = rivals.case(tiny_artefact(), 0)
-    detector = rivals.GRIDS[name][0]
+    case = contest.case(tiny_artefact(), 0)
+    detector = contest.GRIDS[name][0]
     probs = detector.proba(case, case.score)
     assert probs.shape == (len(case.score), 5) and np.allclose(probs.sum(axis=1), 1)
     order = np.argsort(detector(case, case.score))
     assert (np.diff(probs[order, -1]) >= -1e-9).all()
-    assert rivals.settings(detector) != "none"
+    assert contest.settings(detector) != "none"
 
 
 def test_ranking_metrics_are_taken_within_turns():
@@ -184,6 +184,6 @@ def test_ranking_metrics_are_taken_within_turns():
 @pytest.mark.filterwarnings("ignore:class", "ignore:every clip")
 @pytest.mark.parametrize("space", ["embeddings", "logits"])
 def test_a_shift_of_all_logits_leaves_the_recommended_detector_alone(space):
-    case, detector = rivals.case(tiny_artefact(), 0), rivals.Recommended(space, 0.5)
+    case, detector = contest.case(tiny_artefact(), 0), contest.Recommended(space, 0.5)
     moved = pseudo.replace(case, logits=case.logits + 5, kept={})
     assert np.allclose(detector.proba(case, case.score), detector.proba(moved, case.score))

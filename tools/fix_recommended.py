@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from course.runner import runs
-from helpers import corpora, pseudo, results, rivals, training
+from helpers import contest, corpora, pseudo, results, training
 from helpers.files import write_json
 
-OPTIONS = rivals.GRIDS["recommended"]
+OPTIONS = contest.GRIDS["recommended"]
 
 
 def found(run: Path, setting: dict) -> np.ndarray:
@@ -29,7 +29,7 @@ def found(run: Path, setting: dict) -> np.ndarray:
     frozen = training.frozen(art, frame, setting["encoder"], run)
     rows = []
     for turn in range(art.turns):
-        case = rivals.case(art, turn)
+        case = contest.case(art, turn)
         trials = pseudo.trials(frozen, art.labels, art.speakers, case.fit, case.held, case.held)
         scored = pseudo.tune(dict(enumerate(OPTIONS)), trials.values())
         rows.append([[scored[i].f1, scored[i].auroc] for i in range(len(OPTIONS))])
@@ -46,7 +46,7 @@ def main() -> None:
     for path in runs(sweep).values():
         done = results.read_results(path / "results.json")
         about, corpus = done["run"], done["run"]["corpus"]
-        if corpus not in rivals.OTHER:
+        if corpus not in contest.OTHER:
             continue
         if "02_fine_tune" not in done["notebooks"]:
             print(f"{path.name}: lesson 02 has not been run there; left out")
@@ -54,20 +54,22 @@ def main() -> None:
         once = found(path, about), about["seeds"]
         scored.setdefault((Path(about["encoder"]).name, corpus), []).append(once)
     if not scored:
-        raise SystemExit(f"{sweep}: no run of {' or '.join(rivals.OTHER)} in it")
-    kept = json.loads(rivals.FIXED.read_text(encoding="utf-8")) if rivals.FIXED.is_file() else {}
+        raise SystemExit(f"{sweep}: no run of {' or '.join(contest.OTHER)} in it")
+    kept = json.loads(contest.FIXED.read_text(encoding="utf-8")) if contest.FIXED.is_file() else {}
     for (encoder, corpus), runs_of in sorted(scored.items()):
         mean = np.mean([figures for figures, _ in runs_of], axis=0)
         best = int(mean[:, 0].argmax())
         for option, (f1, auroc) in zip(OPTIONS, mean, strict=True):
-            print(f"{encoder}, {corpus}: {rivals.settings(option)}: F1 {f1:.3f}, AUROC {auroc:.3f}")
+            print(
+                f"{encoder}, {corpus}: {contest.settings(option)}: F1 {f1:.3f}, AUROC {auroc:.3f}"
+            )
         kept.setdefault(encoder, {})[corpus] = {
             **asdict(OPTIONS[best]),
             "pseudo_f1": round(float(mean[best, 0]), 4),
             "pseudo_auroc": round(float(mean[best, 1]), 4),
             "seeds": sorted(seed for _, seeds in runs_of for seed in seeds),
         }
-    write_json(rivals.FIXED, kept)
+    write_json(contest.FIXED, kept)
 
 
 if __name__ == "__main__":

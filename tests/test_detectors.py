@@ -8,19 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from helpers import clustering, metrics, openset, pad
+from helpers import clustering, detectors, metrics, pad
+from helpers.detectors import (
+    Mahalanobis,
+    energy,
+    entropy,
+    margin,
+    max_logit,
+    mean_probabilities,
+    msp,
+)
 from helpers.emotions import PAD
 from helpers.errors import CourseError
 from helpers.openmax import BendaleOpenMax, OpenMax, PrintedOpenMax
-from helpers.openset import (
-    Mahalanobis,
-    closeness,
-    doubt,
-    energy,
-    entropy,
-    max_logit,
-    mean_probabilities,
-)
 
 LOGITS = arrays(np.float64, (6, 4), elements=st.floats(-20, 20))
 
@@ -48,8 +48,8 @@ def test_segments_are_averaged_after_the_softmax():
 def test_scores_by_hand():
     probs = np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
     assert np.allclose(entropy(probs), [np.log(2), 0])
-    assert np.allclose(doubt(probs), [0.5, 0])
-    assert np.allclose(closeness(probs), [1, 0])
+    assert np.allclose(msp(probs), [0.5, 0])
+    assert np.allclose(margin(probs), [1, 0])
     logits = np.log([[1.0, 2.0, 5.0]])
     assert np.allclose(max_logit(logits), -np.log(5))
     assert np.allclose(energy(logits), -np.log(8))
@@ -59,7 +59,7 @@ def test_scores_by_hand():
 @given(LOGITS, st.permutations(range(4)))
 def test_the_order_of_classes_does_not_matter(logits, order):
     probs = softmax(logits)
-    for score, values in ((entropy, probs), (doubt, probs), (closeness, probs), (energy, logits)):
+    for score, values in ((entropy, probs), (msp, probs), (margin, probs), (energy, logits)):
         assert np.allclose(score(values), score(values[:, order]))
     assert entropy(probs).min() >= 0 and entropy(probs).max() <= np.log(4) + 1e-12
 
@@ -185,8 +185,8 @@ def many():
 SIMPLE, SEVERAL = 4, 8
 SCORES = {
     "entropy": (entropy, "p", SIMPLE),
-    "doubt": (doubt, "p", SIMPLE),
-    "closeness": (closeness, "p", SIMPLE),
+    "msp": (msp, "p", SIMPLE),
+    "margin": (margin, "p", SIMPLE),
     "max_logit": (max_logit, "z", SIMPLE),
     "energy": (energy, "z", SIMPLE),
     "mean_probabilities": (lambda z: mean_probabilities(z, np.arange(N)), "z", SIMPLE),
@@ -210,7 +210,7 @@ SCORES = {
 @pytest.mark.parametrize("name", SCORES)
 def test_many_rows_take_the_memory_of_a_few_results(name, many, monkeypatch):
     chunk = 200_000  # small beside the N × H numbers that come in
-    for module in (openset, pad, clustering):
+    for module in (detectors, pad, clustering):
         monkeypatch.setattr(module, "CHUNK", chunk)
     score, inputs, tables = SCORES[name]
     models, values = many

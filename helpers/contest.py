@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
-from helpers import openset, pseudo
+from helpers import detectors, pseudo
 from helpers.calibration import TemperatureScaling
 from helpers.openmax import BendaleOpenMax, OpenMax, PrintedOpenMax
 
@@ -31,13 +31,13 @@ def temperature(case) -> float:
 class Logits:
     """One pass over the clip, one score from its logits (lesson 05)."""
 
-    score: str = "entropy"  # entropy, doubt (MSP), closeness (margin), max_logit or energy
+    score: str = "entropy"  # entropy, msp, margin, max_logit or energy
 
     def __call__(self, case, rows):
         logits, T = case.logits[rows], temperature(case)
         if self.score in ("max_logit", "energy"):
-            return getattr(openset, self.score)(logits / T)
-        return getattr(openset, self.score)(softmax(logits / T, axis=1))
+            return getattr(detectors, self.score)(logits / T)
+        return getattr(detectors, self.score)(softmax(logits / T, axis=1))
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Mahalanobis:
     def __call__(self, case, rows):
         model = case.once(
             self,
-            lambda: openset.Mahalanobis().fit(case.embeddings[case.fit], case.labels[case.fit]),
+            lambda: detectors.Mahalanobis().fit(case.embeddings[case.fit], case.labels[case.fit]),
         )
         return model.score_samples(case.embeddings[rows])
 
@@ -134,8 +134,8 @@ class Recommended:
 # Settings that each rival may choose from. What has none is a list of one.
 GRIDS = {
     "entropy": [Logits("entropy")],
-    "msp": [Logits("doubt")],
-    "margin": [Logits("closeness")],
+    "msp": [Logits("msp")],
+    "margin": [Logits("margin")],
     "maxlogit": [Logits("max_logit")],
     "energy": [Logits("energy")],
     "mahalanobis": [Mahalanobis()],
@@ -188,7 +188,7 @@ class Outcome:
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")  # many small matrices: threads only wait
-def contest(art, frozen, names=tuple(GRIDS), prevalence=pseudo.PREVALENCE) -> dict[str, Outcome]:
+def run(art, frozen, names=tuple(GRIDS), prevalence=pseudo.PREVALENCE) -> dict[str, Outcome]:
     """Each rival picks settings and threshold on pseudo-unknowns, then scores the test clips.
 
     ``frozen (n, H)``: embeddings of the clips of ``art`` before fine-tuning. In each turn only its

@@ -9,7 +9,7 @@ from scipy.special import log_softmax
 from scipy.stats import weibull_min
 from test_pseudo import EMBEDDINGS, tiny_artefact
 
-from helpers import pseudo, rivals
+from helpers import contest, pseudo
 
 pytestmark = pytest.mark.filterwarnings("ignore:class", "ignore:every clip", "ignore:calibration")
 
@@ -38,19 +38,19 @@ def test_temperature_is_that_of_the_held_clips():
     def loss(T):
         return -log_softmax(z / T, axis=1)[np.arange(len(y)), y].sum()
 
-    found = rivals.temperature(case)
+    found = contest.temperature(case)
     wanted = minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-8})
     assert found == pytest.approx(wanted.x, rel=1e-4)
     for part, change in ((case.held, 2), (case.fit, 1), (case.score, 1)):
         logits = case.logits.copy()
         logits[part] *= 2  # twice the logits of the held clips: twice T; of others: nothing
-        moved = rivals.temperature(replace(case, logits=logits, kept={}))
+        moved = contest.temperature(replace(case, logits=logits, kept={}))
         assert moved == pytest.approx(change * found, rel=1e-4)
 
 
 @pytest.mark.parametrize("space", ["embeddings", "logits"])
 def test_recommended_tails_come_from_the_held_clips(space):
-    case, detector = rivals.case(one_turn(), 0), rivals.Recommended(space, 0.5)
+    case, detector = contest.case(one_turn(), 0), contest.Recommended(space, 0.5)
     model = detector.fitted(case)
     points, y = detector.points(case), case.labels
     for c in range(4):
@@ -66,18 +66,18 @@ def test_recommended_tails_come_from_the_held_clips(space):
         assert moved.all() and sign in (None, np.sign(moved.mean()))
 
 
-@pytest.mark.parametrize("detector", [rivals.Source(1e-3, 0.5), rivals.Bendale(10, 1)])
+@pytest.mark.parametrize("detector", [contest.Source(1e-3, 0.5), contest.Bendale(10, 1)])
 def test_tails_of_the_printed_forms_come_from_the_training_clips(detector):
-    case = rivals.case(one_turn(), 0)
+    case = contest.case(one_turn(), 0)
     weibull = detector.fitted(case).weibull_
     same = detector.fitted(replace(case, held=case.held[::2], kept={})).weibull_
     other = detector.fitted(replace(case, fit=case.fit[::2], kept={})).weibull_
     assert (same == weibull).all() and (other != weibull).any(axis=1).all()
 
 
-@pytest.mark.parametrize("name", rivals.GRIDS)
+@pytest.mark.parametrize("name", contest.GRIDS)
 def test_test_clips_and_unknown_ones_have_no_say(name, monkeypatch):
-    monkeypatch.setitem(rivals.GRIDS, name, rivals.GRIDS[name][::3])
+    monkeypatch.setitem(contest.GRIDS, name, contest.GRIDS[name][::3])
     art = one_turn()
     rng, hidden = np.random.default_rng(1), (art.split[0] == "test") | (art.labels < 0)
     moved, labels, frozen = {}, art.labels.copy(), EMBEDDINGS.copy()
@@ -87,8 +87,8 @@ def test_test_clips_and_unknown_ones_have_no_say(name, monkeypatch):
     frozen[hidden] = 50 * rng.normal(size=frozen[hidden].shape)
     test = art.split[0] == "test"
     labels[test] = rng.permutation(labels[test])
-    before = rivals.contest(art, EMBEDDINGS, names=(name,))[name]
-    after = rivals.contest(replace(art, **moved, labels=labels), frozen, names=(name,))[name]
+    before = contest.run(art, EMBEDDINGS, names=(name,))[name]
+    after = contest.run(replace(art, **moved, labels=labels), frozen, names=(name,))[name]
     assert (before.scores != after.scores).any()
     assert before.thresholds.tobytes() == after.thresholds.tobytes()
     assert before.detectors == after.detectors
@@ -103,16 +103,16 @@ class Noisy:
 
     def __call__(self, case, rows):
         noise = np.random.default_rng(0).normal(size=len(case.labels))
-        return rivals.Mahalanobis()(case, rows) + self.noise * noise[rows]
+        return contest.Mahalanobis()(case, rows) + self.noise * noise[rows]
 
 
 @pytest.mark.parametrize("grid", [(0, 5, 50), (5, 0, 50), (50, 5, 0)])
 def test_the_best_setting_wins_wherever_it_stands(grid, monkeypatch):
-    monkeypatch.setitem(rivals.GRIDS, "noisy", [Noisy(noise) for noise in grid])
+    monkeypatch.setitem(contest.GRIDS, "noisy", [Noisy(noise) for noise in grid])
     art = one_turn()
-    outcome = rivals.contest(art, EMBEDDINGS, names=("noisy",))["noisy"]
+    outcome = contest.run(art, EMBEDDINGS, names=("noisy",))["noisy"]
     assert outcome.detectors == (Noisy(0),)
-    here = rivals.case(art, 0)
+    here = contest.case(art, 0)
     cases = pseudo.trials(EMBEDDINGS, art.labels, art.speakers, here.fit, here.held, here.held)
     found = pseudo.tune({noise: Noisy(noise) for noise in grid}, cases.values())
     assert found[0].f1 > found[5].f1 > found[50].f1

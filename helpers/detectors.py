@@ -34,12 +34,12 @@ def entropy(probs) -> np.ndarray:
     return special.entr(np.maximum(probabilities(probs), 0)).sum(axis=1)
 
 
-def doubt(probs) -> np.ndarray:
+def msp(probs) -> np.ndarray:
     """1 - maximum softmax probability (MSP)."""
     return 1 - probabilities(probs).max(axis=1)
 
 
-def closeness(probs) -> np.ndarray:
+def margin(probs) -> np.ndarray:
     """1 - margin, the margin being the best probability less the second best."""
     probs = probabilities(probs)
     if probs.shape[1] < 2:

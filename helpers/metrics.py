@@ -162,23 +162,27 @@ def threshold_at_accuracy(confidence, correct, target: float = 0.95) -> float:
 # With the *known* as positive call aupr(-scores, ~unknown), fpr95(-scores, ~unknown).
 
 
+class Undefined(ValueError):
+    """These clips do not have the figure: a ranking without known, or without unknown clips."""
+
+
 def _two_sides(scores, unknown) -> tuple[np.ndarray, np.ndarray]:
     scores, unknown = np.asarray(scores, dtype=float), np.asarray(unknown, dtype=bool)
     if unknown.all() or not unknown.any():
-        raise ValueError("ranking metrics need known and unknown clips; one side is empty")
+        raise Undefined("ranking metrics need known and unknown clips; one side is empty")
     return scores, unknown
 
 
 def within_turns(metric, turns, *arrays) -> float:
     """Mean over turns of ``metric`` on a turn's rows of ``arrays``: scores that one model made.
 
-    A turn without known or without unknown clips has no ranking and is left out; NaN if all are.
+    A turn on which the metric is ``Undefined`` is left out; NaN if all are.
     """
     turns, arrays, found = np.asarray(turns), [np.asarray(array) for array in arrays], []
     for turn in np.unique(turns):
         try:
             found.append(metric(*(array[turns == turn] for array in arrays)))
-        except ValueError:
+        except Undefined:
             continue
     return float(np.mean(found)) if found else float("nan")
 

@@ -1,0 +1,115 @@
+"""95 % intervals over speakers: one kind for every figure (how it is made: lesson 01).
+
+The question that an interval answers: what would *these* fitted models score, on average, on as
+many **new speakers** recorded alike? Fitting them again is not covered. Where few clips raise a
+figure (an ECE is never zero) the interval is about the raised figure. What it holds at 4, 6, 10 and
+24 speakers: ``tools/simulate_intervals.py``.
+"""
+
+import numpy as np
+
+from helpers.errors import CourseError
+from helpers.metrics import Undefined
+
+LEVEL = 0.95
+
+
+def interval(metric, *arrays, speakers, turns=None, limits=(-np.inf, np.inf)):
+    """Return ``(value, low, high)`` of ``metric(*arrays)`` by a delete-one-speaker jackknife.
+
+    ``arrays``: what ``metric`` takes, a row a clip; ``speakers (n,)`` own the rows. With
+    ``turns (n,)`` the metric is taken within each turn, whose scores one model made, and averaged;
+    a turn where it is undefined is left out. Every speaker gives a pseudo-value (Tukey 1958): the
+    figure of all m speakers of its turn times m, less the figure without that one times m - 1. All
+    together they are one sample, and the interval is a t interval of their mean. A turn that is
+    undefined without one of its speakers counts as one speaker.
+
+    Two finite ``limits`` say that the figure is a share, whose interval is made on the logit; a
+    share that is at its limit for every speaker has the interval that so many speakers allow. One
+    finite limit cuts. ``metric`` may return an array (a curve; NaN where undefined): so do all
+    three. Below two speakers the ends are None, in an array NaN.
+    """
+    arrays, speakers = [np.asarray(a) for a in arrays], np.asarray(speakers)
+    turns = np.zeros(len(speakers), dtype=int) if turns is None else np.asarray(turns)
+    if any(len(a) != len(speakers) for a in (*arrays, turns)):
+        sizes = ", ".join(str(len(a)) for a in (*arrays, speakers, turns))
+        raise CourseError(f"interval: every array needs one row a clip, got {sizes} rows")
+    parts = [
+        _pseudo_values(metric, [a[turns == t] for a in arrays], speakers[turns == t])
+        for t in np.unique(turns)
+    ]
+    parts = [(v.ravel(), p.reshape(len(p), -1), v.shape) for v, p in filter(None, parts)]
+    if not parts:
+        return float("nan"), None, None
+    shape = parts[0][2]
+    elements = range(parts[0][0].size)
+    found = [_of_mean([(v[i], p[:, i]) for v, p, _ in parts], limits) for i in elements]
+    if shape:
+        return tuple(np.array(found).T.reshape(3, *shape))
+    value, *ends = map(float, found[0])
+    return value, *(ends if np.isfinite(ends).all() else (None, None))
+
+
+def paired(metric, first, second, *shared, speakers, turns=None):
+    """Return ``(difference, low, high)``: ``metric(first, *shared) - metric(second, *shared)``.
+
+    Both on the same clips, so what a speaker does to both cancels.
+    """
+
+    def difference(a, b, *rest):
+        return metric(a, *rest) - metric(b, *rest)
+
+    return interval(difference, first, second, *shared, speakers=speakers, turns=turns)
+
+
+def _pseudo_values(metric, arrays, speakers):
+    """The figure of one turn and its pseudo-values (m, ...); None where it is undefined."""
+    try:
+        value = np.asarray(metric(*arrays), dtype=float)
+    except Undefined:
+        return None
+    people = np.unique(speakers)
+    pseudo = np.empty((len(people), *value.shape))
+    for i, person in enumerate(people):
+        others = speakers != person
+        try:
+            without = metric(*(a[others] for a in arrays)) if others.any() else np.nan
+        except Undefined:
+            without = np.nan
+        pseudo[i] = len(people) * value - (len(people) - 1) * np.asarray(without, dtype=float)
+    return value, pseudo
+
+
+def _of_mean(turns, limits):
+    """``(value, low, high)`` of the mean over ``turns`` of ``(value, pseudo-values (m,))``."""
+    from scipy.stats import t
+
+    turns = [(v, p if np.isfinite(p).all() else np.array([v])) for v, p in turns if np.isfinite(v)]
+    if not turns:
+        return np.nan, np.nan, np.nan
+    value = np.mean([v for v, _ in turns])
+    units = np.concatenate([p for _, p in turns])
+    if len(units) < 2:
+        return value, np.nan, np.nan
+    # Turns are means of m units each: var = sigma^2 / T^2 * sum of 1 / m. Around their own mean:
+    # the pseudo-values' mean is off the value by the figure's bias, which is not its error.
+    error = np.sqrt(units.var(ddof=1) * np.mean([1 / len(p) for _, p in turns]) / len(turns))
+    reach = t.ppf((1 + LEVEL) / 2, len(units) - 1) * error
+    if not np.isfinite(limits).all():
+        return value, *np.clip([value - reach, value + reach], *limits)
+    return value, *_of_share(value, reach, len(units), *limits)
+
+
+def _of_share(value, reach, units, lowest, highest):
+    """Ends of a share: on the logit, or what ``units`` equal ones allow."""
+    span = highest - lowest
+    p = (value - lowest) / span
+    if reach > 0 and 0 < p < 1:
+        logit, reach = np.log(p / (1 - p)), reach / span / (p * (1 - p))
+        low, high = 1 / (1 + np.exp(-(logit + np.array([-reach, reach]))))
+    else:
+        # All n units at 1 has at most a chance of p^n: p below (alpha / 2)^(1 / n) is refuted.
+        some = ((1 - LEVEL) / 2) ** (1 / units)
+        low = some if p == 1 else p
+        high = 1 - some if p == 0 else p
+    return lowest + span * low, lowest + span * high

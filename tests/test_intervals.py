@@ -1,0 +1,102 @@
+"""Intervals over speakers: cases that can be computed by hand; what they hold is simulated."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from helpers import metrics
+from helpers.errors import CourseError
+from helpers.intervals import interval, paired
+
+SPEAKERS = np.repeat(np.arange(6), 10)
+
+
+def test_of_a_mean_it_is_the_t_interval_of_the_speakers_means():
+    x = np.random.default_rng(0).normal(size=60) + SPEAKERS
+    means = x.reshape(6, 10).mean(axis=1)
+    expected = stats.t.interval(0.95, 5, loc=means.mean(), scale=stats.sem(means))
+    assert interval(np.mean, x, speakers=SPEAKERS) == pytest.approx((x.mean(), *expected))
+    # Turns of equal size change nothing where the figure is a mean; nor do turns of one speaker.
+    for turns in (SPEAKERS // 3, SPEAKERS):
+        assert interval(np.mean, x, speakers=SPEAKERS, turns=turns)[1:] == pytest.approx(expected)
+
+
+def test_turns_of_unlike_size():
+    x = np.random.default_rng(1).normal(size=60) + SPEAKERS
+    turns = np.array([0, 0, 0, 0, 1, 2])[SPEAKERS]
+    means = x.reshape(6, 10).mean(axis=1)
+    value, low, high = interval(np.mean, x, speakers=SPEAKERS, turns=turns)
+    assert value == pytest.approx(np.mean([means[:4].mean(), means[4], means[5]]))
+    error = means.std(ddof=1) * np.sqrt(1 / 4 + 1 + 1) / 3
+    assert high - low == pytest.approx(2 * stats.t.ppf(0.975, 5) * error)
+
+
+def test_the_figures_bias_is_not_its_error():
+    # Each speaker alike: the figure falls with the clips, but no speaker differs from another.
+    x = np.tile(np.arange(10.0), 6)
+    value, low, high = interval(lambda a: a.mean() + 100 / len(a), x, speakers=SPEAKERS)
+    assert low == pytest.approx(value) == high
+
+
+def test_ranking_within_turns_and_a_turn_that_one_speaker_carries():
+    rng = np.random.default_rng(0)
+    unknown = rng.random(60) < 0.4
+    unknown[SPEAKERS == 5] = False
+    scores, turns = unknown + rng.normal(size=60), SPEAKERS // 2
+    value, low, high = interval(
+        metrics.auroc, scores, unknown, speakers=SPEAKERS, turns=turns, limits=(0, 1)
+    )
+    assert value == pytest.approx(metrics.within_turns(metrics.auroc, turns, scores, unknown))
+    assert 0 < low < value < high < 1
+    # Without speaker 4, turn 2 has no unknown clip: it counts as one speaker, as if 5 were not two.
+    joined = np.where(SPEAKERS == 5, 4, SPEAKERS)
+    again = interval(metrics.auroc, scores, unknown, speakers=joined, turns=turns, limits=(0, 1))
+    assert again == pytest.approx((value, low, high))
+
+
+def test_a_share_at_its_limit_says_what_so_many_speakers_can_tell():
+    value, low, high = interval(np.mean, np.ones(60), speakers=SPEAKERS, limits=(0, 1))
+    assert (value, high) == (1, 1) and low == pytest.approx(0.025 ** (1 / 6))
+    value, low, high = interval(np.mean, np.zeros(60), speakers=SPEAKERS, limits=(0, 1))
+    assert (value, low) == (0, 0) and high == pytest.approx(1 - 0.025 ** (1 / 6))
+    right = np.ones(60)
+    right[7] = 0  # 59 of 60
+    value, low, high = interval(np.mean, right, speakers=SPEAKERS, limits=(0, 1))
+    assert 0.8 < low < value < high < 1
+    assert interval(np.mean, np.full(60, 0.25), speakers=SPEAKERS, limits=(0, 1)) == (0.25,) * 3
+
+
+def test_curves_and_what_is_undefined():
+    x = np.random.default_rng(0).normal(size=(60, 2))
+
+    def curve(a):
+        return np.array([a[:, 0].mean(), np.nan, a[:, 1].mean()])
+
+    value, low, high = interval(curve, x, speakers=SPEAKERS)
+    assert np.isnan([value[1], low[1], high[1]]).all()
+    alone = interval(np.mean, x[:, 1], speakers=SPEAKERS)
+    assert (value[2], low[2], high[2]) == pytest.approx(alone)
+    assert interval(np.mean, x[:, 0], speakers=np.zeros(60))[1:] == (None, None)
+    none = interval(metrics.auroc, x[:, 0], np.ones(60, dtype=bool), speakers=SPEAKERS)
+    assert np.isnan(none[0]) and none[1:] == (None, None)
+
+
+def test_paired_cancels_what_both_share():
+    rng = np.random.default_rng(0)
+    a = rng.normal(scale=5, size=6)[SPEAKERS]
+    b = a - 0.5 + rng.normal(scale=0.1, size=60)
+    found = paired(np.mean, a, b, speakers=SPEAKERS)
+    assert found == pytest.approx(interval(np.mean, a - b, speakers=SPEAKERS))
+    assert 0.4 < found[1] <= found[0] <= found[2] < 0.6
+
+
+def test_a_broken_metric_and_wrong_shapes_are_heard():
+    def broken(a):
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        interval(broken, np.ones(60), speakers=SPEAKERS)
+    with pytest.raises(ValueError, match="broken"):
+        metrics.within_turns(broken, SPEAKERS, np.ones(60))
+    with pytest.raises(CourseError, match="59"):
+        interval(np.mean, np.ones(59), speakers=SPEAKERS)

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of how the course runs: tiny lessons, a tiny corpus, no network."""
+"""What tests share: which of them run, tiny lessons, a tiny corpus, one run of the whole course."""
 
 import os
 import shutil
@@ -10,7 +10,13 @@ import nbformat
 import numpy as np
 import pytest
 import soundfile
+from both_ways import BothWays
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from papermill.engines import papermill_engines
+
+from course import cli
+from course.kernel import CourseEngine
+from helpers import results
 
 PARAMETERS = """\
 corpus: str = "embedded"  # which speech
@@ -26,6 +32,26 @@ def double(x):
     return 2 * x
     ### END SOLUTION'''
 CHECK = 'assert double(2) == 4, "double(2) should be 4"'
+TESTS = Path(__file__).resolve().parent
+LONG = ("nightly", "benchmark")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave long tests out unless they are asked for: ``-m nightly``, or by their file or folder.
+
+    In ``addopts`` that would be a ``-m``, which the user's own replaces: ``-m "not slow"`` would
+    bring them in.
+    """
+    start = config.invocation_params.dir
+    named = {(start / word.partition("::")[0]).resolve() for word in config.args}
+    named -= {TESTS, TESTS.parent}
+    left = [
+        item for item in items
+        if any(item.get_closest_marker(m) and m not in config.option.markexpr for m in LONG)
+        and not named & {item.path, *item.path.parents}
+    ]  # fmt: skip
+    items[:] = [item for item in items if item not in left]
+    config.hook.pytest_deselected(items=left)
 
 
 def write_lesson(path, *cells, parameters=PARAMETERS, tags=("parameters",)):
@@ -87,3 +113,18 @@ def world(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def course(tmp_path_factory):
+    """Run the lessons once on what ships, each exercise both ways; return the folder of the run."""
+    out = tmp_path_factory.mktemp("course")
+    papermill_engines.register("course", BothWays)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SER_CORPORA", raising=False)  # a bare clone has none
+        try:
+            status = cli.main(["run", "--out", str(out)])
+        finally:
+            papermill_engines.register("course", CourseEngine)
+    assert status == 0, results.read_results(out / "results.json")["run"]["failed"]
+    return out

@@ -1,17 +1,15 @@
 """The report: one static folder that opens from disk, without network, on a phone and on paper."""
 
 import html
-import json
 import shutil
 from pathlib import Path
 
 from course import pages
 from course.runner import pool, runs
-from course.settings import NOTEBOOKS, ROOT, lessons
-from helpers import results
+from course.settings import NOTEBOOKS, lessons
+from helpers import measures, results
 from helpers.errors import CourseError
 
-SOURCES = ROOT / "data" / "sources.json"
 STYLE = Path(__file__).with_name("report.css")
 NAME = "Speech emotion recognition that knows when it does not know"
 PAGE = """<!doctype html>
@@ -39,8 +37,8 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def sources() -> dict:
-    """What the sources claim, each beside the key that measures it here (``data/sources.json``)."""
-    return json.loads(SOURCES.read_text(encoding="utf-8"))
+    """What the sources claim, each beside the key that measures it here."""
+    return {"sources": measures.sources(), "claims": measures.claims()}
 
 
 def _cells(entry: dict | None) -> list[str]:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers import measures
 from helpers.errors import CourseError
 from helpers.files import write_json
 
 SCHEMA = 1
+REFERENCE = Path(__file__).resolve().parents[1] / "data" / "reference"
 FIELDS = ("value", "low", "high", "n")
 _recorded: dict[str, dict] = {}  # of this kernel, for table()
 
@@ -75,19 +77,58 @@ def shown(entry: dict) -> str:
     return _number(entry["value"]) + ends
 
 
-def table(rows, caption: str = ""):
-    """The table "source | measured | why they differ" as a pandas Styler.
+def verdict(entry: dict, above: float | None = None, below: float | None = None) -> str:
+    """Return "reached", "missed" or "open" for the aim to lie above, or below, a bound.
 
-    A row is ``(what, source, measured, why)``; ``measured`` is the name of something recorded in
-    this kernel, or text.
+    Reached: the whole interval is on the right side. Missed: it is on the wrong side. Open: it
+    holds the bound, or there is none.
     """
+    if entry["value"] is None or entry["low"] is None:
+        return "open"
+    low, high, bound = entry["low"], entry["high"], above
+    if above is None:
+        low, high, bound = -entry["high"], -entry["low"], -below
+    return "reached" if low > bound else "missed" if high < bound else "open"
+
+
+def table(lesson, caption: str = ""):
+    """The table "source | measured here | on RAVDESS and EMO-DB | why they differ" of a lesson.
+
+    A pandas Styler. Rows, claims and reasons stand in ``data/measures.json``; measured is what this
+    kernel recorded, beside it the reference runs (``data/reference``).
+    """
+    import pandas as pd
+
+    if not isinstance(lesson, str):
+        return _typed_table(lesson, caption)
+    references = {
+        title: read_results(REFERENCE / f"{name}.json")["notebooks"].get(lesson, {})
+        for name, title in (("ravdess", "RAVDESS"), ("emodb", "EMO-DB"))
+        if (REFERENCE / f"{name}.json").is_file()
+    }
+    columns = {"here [95 % interval]": _recorded, **references}
+    lines = []
+    for key, entry in measures.of_lesson(lesson).items():
+        if "claimed" in entry:
+            source = f" (source {entry['source']})" if "source" in entry else ""
+            line = {"": entry["what"], "source": f"{entry['claimed']}{source}"}
+            line |= {t: shown(found[key]) if key in found else "–" for t, found in columns.items()}
+            lines.append(line | {"why they differ": entry["why"]})
+    return _styled(pd.DataFrame(lines), caption or f"Lesson {lesson[:2]}: source and measured")
+
+
+def _styled(frame, caption):
+    left = [{"selector": "th, td", "props": "text-align: left; vertical-align: top"}]
+    return frame.style.hide(axis="index").set_caption(caption).set_table_styles(left)
+
+
+def _typed_table(rows, caption):
+    """A table whose rows a lesson types itself: ``(what, source, recorded key or text, why)``."""
     import pandas as pd
 
     columns = ["", "source", "measured [95 % interval]", "why they differ"]
     filled = [(a, b, shown(_recorded[m]) if m in _recorded else m, why) for a, b, m, why in rows]
-    left = [{"selector": "th, td", "props": "text-align: left; vertical-align: top"}]
-    style = pd.DataFrame(filled, columns=columns).style.hide(axis="index").set_caption(caption)
-    return style.set_table_styles(left)
+    return _styled(pd.DataFrame(filled, columns=columns), caption)
 
 
 # --- intervals --------------------------------------------------------------------------------

@@ -147,3 +147,31 @@ def test_table_shows_records_beside_the_source(monkeypatch):
     results.record("ece_after", 0.02, 0.01, 0.03)
     html = results.table([("ECE", "0.00336", "ece_after", "other corpus")]).to_html()
     assert "0.0200 [0.0100, 0.0300]" in html and "0.00336" in html and "other corpus" in html
+
+
+def test_the_table_of_a_lesson_comes_from_the_file(monkeypatch):
+    monkeypatch.delenv("SER_RESULTS", raising=False)
+    results.record("ece_after", 0.0312, 0.01, 0.06)
+    html = results.table("03_calibration").to_html()
+    emodb = results.read_results(results.REFERENCE / "emodb.json")["notebooks"]["03_calibration"]
+    assert "0.0312 [0.0100, 0.0600]" in html and "0.00336 (source 1)" in html
+    assert results.shown(emodb["ece_after"]) in html and "RAVDESS" in html
+    with pytest.raises(CourseError, match="did you mean '03_calibration'"):
+        results.table("03_calibrations")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "aim", "word"),
+    [
+        (0.5, 0.8, {"above": 0.4}, "reached"),
+        (0.5, 0.8, {"above": 0.6}, "open"),
+        (0.5, 0.8, {"above": 0.5}, "open"),
+        (0.5, 0.8, {"above": 0.9}, "missed"),
+        (0.5, 0.8, {"below": 0.9}, "reached"),
+        (0.5, 0.8, {"below": 0.8}, "open"),
+        (0.5, 0.8, {"below": 0.4}, "missed"),
+        (None, None, {"above": 0.4}, "open"),
+    ],
+)
+def test_a_verdict_needs_the_whole_interval(low, high, aim, word):
+    assert results.verdict({"value": 0.7, "low": low, "high": high}, **aim) == word

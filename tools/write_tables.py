@@ -12,8 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-from course import report
-from helpers import results
+from helpers import measures, results
 from tools.benchmark_folds import PUBLISHED, SHARED_SPEAKERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,127 +30,6 @@ MAIN = (("ravdess", "RAVDESS"), ("emodb", "EMO-DB"))
 WHISPER = "whisper-base-4"  # the lower layers of a Whisper encoder, `tools/cut_encoder.py`
 LARGE = [(f"{name}-{WHISPER}", f"{title}, Whisper") for name, title in MAIN]
 FOUR = "ravdess+crema_d+tess+savee"
-# Rows: lesson, key, what it is, in percent? Columns: a file in `data/reference`, and its title.
-SPINE = (
-    ("02_fine_tune", "dummy_uar", "UAR, ignoring the input", True),
-    ("01_data", "mfcc_uar", "UAR, MFCC statistics (all emotions)", True),
-    ("01_data", "mfcc_uar_random_split", "the same, random split", True),
-    ("02_fine_tune", "probe_uar", "UAR, linear probe", True),
-    ("02_fine_tune", "uar", "UAR, fine-tuned (Whisper: a head on its last layer)", True),
-    ("02_fine_tune", "uar_gain_over_probe", "the same minus the probe", True),
-    ("02_fine_tune", "accuracy_random_split", "accuracy, random split", True),
-    ("03_calibration", "temperature", "temperature T", False),
-    ("03_calibration", "nll_before", "NLL before", False),
-    ("03_calibration", "nll_after", "NLL after", False),
-    ("03_calibration", "brier_before", "Brier score before", False),
-    ("03_calibration", "brier_after", "Brier score after", False),
-    ("03_calibration", "ece_before", "ECE before", False),
-    ("03_calibration", "ece_floor_before", "its noise floor", False),
-    ("03_calibration", "ece_after", "ECE after", False),
-    ("03_calibration", "ece_floor", "its noise floor", False),
-    ("03_calibration", "ece_reduction", "ECE removed, plain", True),
-    ("03_calibration", "ece_excess_reduction", "its excess over the floor removed", True),
-    ("04_reliability_diagrams", "aurc", "AURC", False),
-    ("04_reliability_diagrams", "coverage_at_95", "kept at 95 % accuracy", True),
-)
-UNKNOWN = (
-    ("02_fine_tune", "uar", "UAR of the known", True),
-    ("05_entropy_ood", "auroc_entropy", "AUROC, entropy", True),
-    ("06_openmax", "auroc_source", "AUROC, OpenMax as printed", True),
-    ("06_openmax", "auroc_bendale", "AUROC, Bendale & Boulton", True),
-    ("06_openmax", "auroc_mahalanobis", "AUROC, Mahalanobis", True),
-    ("06_openmax", "auroc_recommended", "AUROC, recommended form", True),
-    ("06_openmax", "fpr95_recommended", "FPR95, recommended form", True),
-    ("06_openmax", "fpr95_recommended_known_positive", "the same, known positive", True),
-    ("06_openmax", "auroc_calm", "of calm alone, recommended form", True),
-    ("06_openmax", "auroc_fearful", "of fearful alone", True),
-    ("06_openmax", "auroc_disgust", "of disgust alone", True),
-    ("06_openmax", "auroc_bored", "of bored alone", True),
-    ("06_openmax", "auroc_leave_one_emotion_out", "every emotion in turn, frozen encoder", True),
-    (
-        "06_openmax",
-        "own_class_lost_source",
-        "known clips that lose their own class (turn 0), as printed",
-        True,
-    ),
-    ("06_openmax", "own_class_lost_recommended", "the same, recommended form", True),
-    ("06_openmax", "eta2_emotion", "what a distance sees, beyond chance: emotion", True),
-    ("06_openmax", "eta2_speaker", "speaker", True),
-    ("06_openmax", "eta2_sentence", "sentence", True),
-    ("06_openmax", "f1_reject_all", "F1 of unknown, rejecting everything", True),
-    ("06_openmax", "f1_unknown_source", "F1, as printed", True),
-    ("06_openmax", "f1_unknown_bendale", "F1, Bendale & Boulton", True),
-    ("06_openmax", "f1_unknown_recommended", "F1, recommended form", True),
-    ("06_openmax", "f1_gain_over_reject_all", "gain over rejecting everything", True),
-    ("06_openmax", "f1_gain_over_source", "gain over the printed form", True),
-    ("06_openmax", "f1_gain_over_bendale", "gain over Bendale & Boulton", True),
-    ("06_openmax", "f1_gain_over_mahalanobis", "gain over a plain distance", True),
-    ("05_entropy_ood", "f1_unknown", "F1, entropy of segments", True),
-    ("08_pad_labelling", "f1_unknown_triplet", "F1, triplet thresholds", True),
-    (
-        "08_pad_labelling",
-        "f1_triplet_minus_openmax",
-        "triplet thresholds minus Bendale & Boulton",
-        True,
-    ),
-    (
-        "07_clustering",
-        "ari",
-        "ARI of online clusters, truly unknown clips (an oracle picked them)",
-        False,
-    ),
-    ("07_clustering", "ari_minibatch_kmeans", "MiniBatchKMeans", False),
-    ("07_clustering", "ari_birch", "Birch", False),
-    ("07_clustering", "ari_hdbscan", "HDBSCAN", False),
-    ("07_clustering", "ari_flagged", "online, on what the detector flagged", False),
-    ("08_pad_labelling", "label_top1", "named right at once, told which are unknown", True),
-    ("08_pad_labelling", "label_chance", "chance", True),
-    ("08_pad_labelling", "reachable_share", "unknown emotions that can be named among all", True),
-    ("08_pad_labelling", "reachable_share_table_1", "the same, without assumed rivals", True),
-)
-ENSEMBLE = (
-    ("09_ensemble", "accuracy_mfcc", "accuracy, MFCC branch", True),
-    ("09_ensemble", "accuracy_w2v", "accuracy, encoder branch", True),
-    ("09_ensemble", "accuracy_ensemble", "accuracy, both concatenated", True),
-    ("09_ensemble", "accuracy_mfcc_random_split", "MFCC branch, random split", True),
-    ("09_ensemble", "accuracy_w2v_random_split", "encoder branch, random split", True),
-    ("09_ensemble", "accuracy_ensemble_random_split", "both, random split", True),
-    ("09_ensemble", "uar_mfcc", "UAR, MFCC branch", True),
-    ("09_ensemble", "uar_timnet_full", "UAR, MFCC through the full TIM-Net", True),
-    ("09_ensemble", "uar_w2v", "UAR, encoder branch", True),
-    ("09_ensemble", "uar_ensemble", "UAR, both concatenated", True),
-    ("09_ensemble", "uar_late_fusion", "UAR, late fusion", True),
-    ("09_ensemble", "uar_ensemble_minus_best_branch", "both minus the better branch", True),
-    ("09_ensemble", "uar_ensemble_without_tess", "UAR, both, without TESS", True),
-    ("09_ensemble", "uar_ensemble_without_crema_d", "UAR, both, without CREMA-D", True),
-    ("09_ensemble", "uar_corpus_only", "UAR, knowing nothing but the corpus", True),
-    (
-        "09_ensemble",
-        "uar_leave_corpus_out_without_crema_d",
-        "UAR, both, on a corpus never heard (RAVDESS, TESS, SAVEE)",
-        True,
-    ),
-    ("09_ensemble", "chance_leave_out_ravdess", "its chance", True),
-)
-
-
-# The few rows that the first page shows, under names that stand by themselves.
-HEADLINE = (
-    ("02_fine_tune", "probe_uar", "UAR, linear probe", True),
-    ("02_fine_tune", "uar", "UAR, fine-tuned (Whisper: frozen, a head)", True),
-    ("03_calibration", "ece_before", "ECE before temperature scaling", False),
-    ("03_calibration", "ece_after", "ECE after", False),
-    ("03_calibration", "ece_floor", "noise floor of the ECE after", False),
-    ("05_entropy_ood", "auroc_entropy", "AUROC of unknown: entropy", True),
-    ("06_openmax", "auroc_source", "AUROC: OpenMax as source 1 prints it", True),
-    ("06_openmax", "auroc_mahalanobis", "AUROC: Mahalanobis distance", True),
-    ("06_openmax", "auroc_recommended", "AUROC: the recommended OpenMax", True),
-    ("06_openmax", "f1_unknown_source", "F1 of unknown: as printed (flag everything: 50)", True),
-    ("06_openmax", "f1_unknown_recommended", "F1: recommended", True),
-    ("08_pad_labelling", "f1_unknown_triplet", "F1: triplet thresholds", True),
-    ("07_clustering", "ari", "ARI of online clusters, the truly unknown", False),
-    ("08_pad_labelling", "label_top1", "named right, told which three are unknown", True),
-)
 # Figures that a lesson tags `figure-KIND`, in the order of the lessons.
 FIGURES = (
     ("leakage", "01: MFCC on random and on unseen speakers"),
@@ -161,45 +39,6 @@ FIGURES = (
     ("reliability", "04: reliability before and after"),
     ("risk-coverage", "04: risk against coverage"),
     ("f1-by-rate", "06: F1 of unknown by the share of known clips lost"),
-)
-# What the course set itself beforehand: key, bound, +1 above it or -1 below it, whole interval?
-AIMS = (
-    ("02_fine_tune", "uar_gain_over_probe", "fine-tuning above the probe", 0.0, 1, False),
-    (
-        "03_calibration",
-        "ece_excess_reduction",
-        "ECE above its floor removed, above 84.7",
-        0.847,
-        1,
-        False,
-    ),
-    ("06_openmax", "auroc_recommended", "AUROC above 73.2", 0.732, 1, False),
-    ("06_openmax", "fpr95_recommended", "FPR95 below 68.3, unknown positive", 0.683, -1, False),
-    (
-        "06_openmax",
-        "fpr95_recommended_known_positive",
-        "the same, known positive",
-        0.683,
-        -1,
-        False,
-    ),
-    (
-        "06_openmax",
-        "f1_gain_over_reject_all",
-        "F1 over flagging everything, whole interval",
-        0.0,
-        1,
-        True,
-    ),
-    ("06_openmax", "f1_gain_over_source", "F1 over the printed form, above 11.8", 0.118, 1, False),
-    (
-        "06_openmax",
-        "f1_gain_over_bendale",
-        "F1 over Bendale & Boulton, whole interval",
-        0.0,
-        1,
-        True,
-    ),
 )
 
 
@@ -239,93 +78,88 @@ def folds() -> str:
     return rows(header, body)
 
 
-def _cell(entry: dict | None, percent: bool) -> str:
+def _cell(entry: dict | None, unit: str) -> str:
     if entry is None:
         return "–"
     if entry["value"] is None:
         return "not measured"
-    scale, digits = (100, 1) if percent else (1, 3)
+    scale, digits = (100, 1) if unit == "share" else (1, 3)
     text = f"{entry['value'] * scale:.{digits}f}"
     if entry.get("low") is None:
         return text
     return f"{text} [{entry['low'] * scale:.{digits}f}, {entry['high'] * scale:.{digits}f}]"
 
 
-def measured(shown, columns) -> str:
+def _claimed(figure: dict) -> str:
+    if "source" not in figure:
+        return ""
+    return f"{_cell({'value': figure['claimed']}, figure['unit'])} (source {figure['source']})"
+
+
+def measured(page: str, columns) -> str:
     """Figures of the reference runs that are there, beside what a source claims elsewhere."""
+    shown = measures.page(page)
     files = {
         title: results.read_results(REFERENCE / f"{name}.json")
         for name, title in columns
         if (REFERENCE / f"{name}.json").is_file()
     }
-    lessons = {lesson for lesson, *_ in shown}
+    lessons = {lesson for lesson, _ in shown}
     files = {title: file for title, file in files.items() if lessons & set(file["notebooks"])}
     heads = []
     for title, file in files.items():
         seeds = file["run"]["seeds"]
         heads.append(f"{title}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}")
-    claims = {(c["lesson"], c["key"]): c for c in report.sources()["claims"]}
     body = []
-    for lesson, key, what, percent in shown:
+    for lesson, key in shown:
         entries = [file["notebooks"].get(lesson, {}).get(key) for file in files.values()]
-        if not any(entries):
-            continue
-        claim = claims.get((lesson, key))
-        source = (
-            ""
-            if claim is None
-            else f"{claim['value'] * 100:.1f}"
-            if percent
-            else f"{claim['value']:.3f}"
-        )
-        if claim is not None:
-            source += f" (source {claim['source']})"
-        body.append(
-            [what + (", %" if percent else ""), *(_cell(e, percent) for e in entries), source]
-        )
+        if any(entries):
+            figure = measures.measure(lesson, key)
+            what = figure["what"] + (", %" if figure["unit"] == "share" else "")
+            cells = [_cell(entry, figure["unit"]) for entry in entries]
+            body.append([what, *cells, _claimed(figure)])
     return rows(["", *heads, "claimed, on other data"], body)
 
 
 def aims() -> str:
-    """Each aim, and whether the reference runs reach it (in percent)."""
+    """Each aim, and what the reference runs say of it (in percent)."""
     columns = [*MAIN, *LARGE]
     files = [results.read_results(REFERENCE / f"{name}.json")["notebooks"] for name, _ in columns]
     body = []
-    for lesson, key, what, bound, sign, whole in AIMS:
+    for aim in measures.aims():
+        side = "above" if "above" in aim else "below"
         cells = []
         for column, file in zip(columns, files, strict=True):
-            entry = file.get(lesson, {}).get(key)
-            if key == "uar_gain_over_probe" and column in LARGE:  # two linear heads
-                cells.append("not fine-tuned")
-                continue
-            if entry is None or entry["value"] is None:
-                cells.append(_cell(entry, True))
-                continue
-            edge = entry["low" if sign > 0 else "high"] if whole else entry["value"]
-            word = "reached" if sign * edge > sign * bound else "missed"
-            cells.append(f"{word}: {_cell(entry, True)}")
-        body.append([what, *cells])
+            entry = file.get(aim["lesson"], {}).get(aim["key"])
+            cell = _cell(entry, "share")
+            if aim["key"] == "uar_gain_over_probe" and column in LARGE:  # two linear heads
+                cell = "not fine-tuned"
+            elif entry is not None and entry["value"] is not None:
+                cell = f"{results.verdict(entry, **{side: aim[side]})}: {cell}"
+            cells.append(cell)
+        what = measures.measure(aim["lesson"], aim["key"])["what"]
+        body.append([f"{what}, {side} {100 * aim[side]:.1f}", *cells])
     return rows(["aim, %", *(title for _, title in columns)], body)
 
 
 def headline() -> str:
     """The first page's few rows."""
-    return measured(HEADLINE, [*MAIN, *LARGE])
+    return measured("headline", [*MAIN, *LARGE])
 
 
 def spine() -> str:
     """Lessons 01-04 on real speech with both encoders, and on the synthetic corpus."""
-    return measured(SPINE, [*MAIN, *LARGE, ("embedded", "embedded corpus")])
+    return measured("spine", [*MAIN, *LARGE, ("embedded", "embedded corpus")])
 
 
 def unknown() -> str:
     """Lessons 05-08: the two main corpora with both encoders, and the synthetic one."""
-    return measured(UNKNOWN, [*MAIN, *LARGE, ("embedded", "embedded corpus")])
+    return measured("unknown", [*MAIN, *LARGE, ("embedded", "embedded corpus")])
 
 
 def ensemble() -> str:
     """Lesson 09 on the four joined corpora, and on each main one."""
-    return measured(ENSEMBLE, [(FOUR, "four corpora"), *MAIN])
+    return measured("ensemble", [(FOUR, "four corpora"), *MAIN])
 
 
 def training() -> str:

@@ -20,6 +20,12 @@ def matrix(values, name: str, columns: int | None = None) -> np.ndarray:
     return array
 
 
+def blocks(rows: int, width: int):
+    """Slices that cut ``rows`` rows of ``width`` numbers each into blocks of about ``CHUNK``."""
+    step = max(1, CHUNK // width)
+    return (slice(start, start + step) for start in range(0, rows, step))
+
+
 def probabilities(values, name: str = "probs") -> np.ndarray:
     """Like ``matrix``, and each row must be a distribution (so that logits are caught)."""
     probs = matrix(values, name)

@@ -8,7 +8,7 @@ from math import sqrt
 
 import numpy as np
 
-from helpers.arrays import CHUNK, matrix
+from helpers.arrays import blocks, matrix
 from helpers.errors import CourseError
 from helpers.estimators import Estimator
 
@@ -82,11 +82,10 @@ class OnlineClustering(Estimator):
         embeddings = matrix(embeddings, "embeddings", self.prototypes_.shape[1])
         labels = np.empty(len(embeddings), dtype=np.int64)
         units = self._units[: len(self.counts_)]
-        step = max(1, CHUNK // max(units.shape))
-        for start in range(0, len(embeddings), step):
-            cosines = unit(embeddings[start : start + step].astype(np.float64)) @ units.T
+        for block in blocks(len(embeddings), max(units.shape)):
+            cosines = unit(embeddings[block].astype(np.float64)) @ units.T
             best = np.where(cosines.max(axis=1) >= self.threshold, cosines.argmax(axis=1), -1)
-            labels[start : start + step] = best
+            labels[block] = best
         return labels
 
     def _forget(self):
@@ -106,9 +105,8 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 def _units(embeddings):
-    step = max(1, CHUNK // embeddings.shape[1])
-    for start in range(0, len(embeddings), step):
-        yield from unit(embeddings[start : start + step].astype(np.float64))
+    for block in blocks(*embeddings.shape):
+        yield from unit(embeddings[block].astype(np.float64))
 
 
 def supported_silhouette(distances, labels, min_support: int = 5) -> float:

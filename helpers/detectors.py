@@ -1,17 +1,51 @@
-"""Scores that say "unknown", from plain arrays. Higher = more unknown, everywhere.
+"""Detectors: scores that say "unknown", from plain arrays. Higher = more unknown, everywhere.
 
-Derived in lesson 05 (entropy, maximum probability, margin, MaxLogit, energy) and lesson 06
-(Mahalanobis). Source 1: Anand, Singh, Shukla, "Extending Wav2Vec2-Based Speech Emotion Classifiers
-to the Open-Set". ``logits``, ``probs (n, K)``; ``embeddings (n, H)``; ``labels (n,)`` in 0..K-1.
-Thresholds: ``pseudo.tune`` and ``pseudo.threshold``, on pseudo-unknowns, at a stated prevalence.
+Derived in lessons 05 (entropy, maximum probability, margin, MaxLogit, energy), 06 (Mahalanobis) and
+08 (triplet thresholds). All of them, and those of ``openmax``, are used alike::
+
+    detector.fit(embeddings, logits, y)         # clips that the model was trained on
+    detector.fit_held(embeddings, logits, y)    # clips of speakers that it never met
+    detector.score_samples(embeddings, logits)  # (n,)
+
+``embeddings (n, H)``, ``logits (n, K)``, ``y (n,)`` in 0..K-1: each takes from them what it needs.
+Thresholds come from pseudo-unknowns, at a stated prevalence: ``pseudo.tune``, ``pseudo.threshold``.
 """
+
+import warnings
 
 import numpy as np
 from scipy import linalg, special
 
-from helpers.arrays import CHUNK, class_labels, matrix, positive, probabilities
+from helpers.arrays import blocks, class_labels, matrix, positive, probabilities
 from helpers.errors import CourseError
 from helpers.estimators import Estimator
+
+
+class Detector(Estimator):
+    """What every detector has; a subclass overrides what it needs, and ``score_samples``.
+
+    ``fit_held`` sets attributes and changes none in place, so that copies may share a ``fit``.
+    """
+
+    kind = "outlier_detector"
+
+    def fit(self, embeddings, logits, y, head=None):
+        """Learn from clips that the model was trained on.
+
+        ``head``: weight (K, H) and bias (K,) with logits = embeddings @ weight.T + bias.
+        """
+        return self
+
+    def fit_held(self, embeddings, logits, y):
+        """Learn from known clips of speakers that the model never met: tails and thresholds."""
+        return self
+
+    def score_samples(self, embeddings, logits) -> np.ndarray:
+        """Score of each row: higher = more unknown, (n,)."""
+        raise NotImplementedError
+
+
+# --- scores of probabilities and logits --------------------------------------------------------
 
 
 def mean_probabilities(segment_logits, owner, temperature: float = 1.0) -> np.ndarray:
@@ -35,17 +69,13 @@ def entropy(probs) -> np.ndarray:
 
 
 def msp(probs) -> np.ndarray:
-    """1 - maximum softmax probability (MSP)."""
+    """1 - maximum softmax probability."""
     return 1 - probabilities(probs).max(axis=1)
 
 
 def margin(probs) -> np.ndarray:
     """1 - margin, the margin being the best probability less the second best."""
-    probs = probabilities(probs)
-    if probs.shape[1] < 2:
-        raise CourseError("probs: a margin needs two classes or more")
-    top = np.partition(probs, -2, axis=1)[:, -2:]
-    return 1 - (top[:, 1] - top[:, 0])
+    return 1 - _lead(probabilities(probs))[2]
 
 
 def max_logit(logits) -> np.ndarray:
@@ -59,7 +89,101 @@ def energy(logits, temperature: float = 1.0) -> np.ndarray:
     return -temperature * special.logsumexp(matrix(logits, "logits") / temperature, axis=1)
 
 
-class Mahalanobis(Estimator):
+def _lead(probs):
+    """Class and value of the highest confidence, and its lead over the second."""
+    if probs.shape[1] < 2:
+        raise CourseError("probs: a margin needs two classes or more")
+    second, top = np.partition(probs, -2, axis=1)[:, -2:].T
+    return probs.argmax(axis=1), top, top - second
+
+
+OF_PROBABILITIES = {"entropy": entropy, "msp": msp, "margin": margin}
+OF_LOGITS = {"maxlogit": max_logit, "energy": energy}
+
+
+class Confidence(Detector):
+    """One of the scores above as a detector; nothing is fitted (lesson 05).
+
+    ``score``: "entropy", "msp" or "margin" of softmax(z / T); "maxlogit" or "energy" of z / T.
+    """
+
+    def __init__(self, score: str = "entropy", temperature: float = 1.0):
+        self.score = score
+        self.temperature = temperature
+
+    def score_samples(self, embeddings, logits) -> np.ndarray:
+        """The score of each row of ``logits``; ``embeddings`` are not looked at."""
+        logits = matrix(logits, "logits") / positive(self.temperature)
+        if self.score in OF_LOGITS:
+            return OF_LOGITS[self.score](logits)
+        if self.score not in OF_PROBABILITIES:
+            known = ", ".join(OF_PROBABILITIES | OF_LOGITS)
+            raise CourseError(f"score: one of {known}, not {self.score!r}")
+        return OF_PROBABILITIES[self.score](special.softmax(logits, axis=1))
+
+
+class TripletThresholds(Detector):
+    """Accept above η, reject below μ = ε η, and in between ask the lead δ (source 2, eq. 1-3).
+
+    Parameters: ``epsilon`` (ε, in (0, 1]), ``rho`` (ρ, 0 or more); the source gives neither.
+    Confidences are softmax(z / ``temperature``). Fitted by ``fit_held`` on correctly classified
+    rows: ``eta_``, ``mu_``, ``delta_``, each (K,).
+    The source does not say what happens when p_l < μ_l and another p_k >= μ_k. Here "unknown if
+    *all* are below μ" is read to the letter: the lead then decides, as it does in between.
+    A class without a correct row takes the mean of the others' η and lead, with a warning.
+    """
+
+    def __init__(self, epsilon: float = 0.7, rho: float = 0.5, temperature: float = 1.0):
+        self.epsilon = epsilon
+        self.rho = rho
+        self.temperature = temperature
+
+    def fit_held(self, embeddings, logits, y):
+        """``logits (n, K)``, ``y (n,)``. CourseError when no row at all is correct."""
+        if not 0 < self.epsilon <= 1 or not self.rho >= 0:
+            raise CourseError(f"expected 0 < epsilon <= 1 and rho >= 0: {self.epsilon}, {self.rho}")
+        probs = self._confidences(logits)
+        y = class_labels(y, len(probs))
+        best, top, lead = _lead(probs)
+        right = best == y
+        if not right.any():
+            raise CourseError("labels: no row is classified correctly, so eq. 1 has no mean")
+        eta, gap = np.full((2, probs.shape[1]), np.nan)
+        for c in range(probs.shape[1]):
+            if (right & (y == c)).any():
+                eta[c], gap[c] = top[right & (y == c)].mean(), lead[right & (y == c)].mean()
+            else:
+                warnings.warn(f"class {c} has no correct row: the others' mean", stacklevel=2)
+        self.eta_ = np.where(np.isnan(eta), np.nanmean(eta), eta)
+        self.mu_ = self.epsilon * self.eta_
+        self.delta_ = self.rho * np.where(np.isnan(gap), np.nanmean(gap), gap)
+        return self
+
+    def score_samples(self, embeddings, logits) -> np.ndarray:
+        """Minus the largest margin over the thresholds: unknown where > 0, higher = more unknown.
+
+        Known means p_l >= η_l, or both some p_k >= μ_k and lead >= δ_l; the margin is
+        max(p_l - η_l, min(max_k (p_k - μ_k), lead - δ_l)), so a threshold rule can be ranked.
+        """
+        probs = self._confidences(logits, len(self.eta_))
+        best, top, lead = _lead(probs)
+        between = np.minimum((probs - self.mu_).max(axis=1), lead - self.delta_[best])
+        return -np.maximum(top - self.eta_[best], between)
+
+    def predict(self, embeddings, logits) -> np.ndarray:
+        """The class of the highest confidence, -1 for unknown: (n,)."""
+        unknown = self.score_samples(embeddings, logits) > 0
+        return np.where(unknown, -1, np.asarray(logits).argmax(axis=1))
+
+    def _confidences(self, logits, columns=None):
+        logits = matrix(logits, "logits", columns).astype(np.float64)
+        return special.softmax(logits / positive(self.temperature), axis=1)
+
+
+# --- distances ---------------------------------------------------------------------------------
+
+
+class Mahalanobis(Detector):
     """Distance to Gaussian classes, their covariances full as in source 1 (6.2), or one for all.
 
     Parameters: ``covariance`` "tied" (one Ledoit-Wolf estimate from all rows less their class mean)
@@ -68,14 +192,12 @@ class Mahalanobis(Estimator):
     A class of one row has no covariance of its own: "full" then leaves ``epsilon`` I.
     """
 
-    kind = "outlier_detector"
-
     def __init__(self, covariance: str = "tied", epsilon: float = 1e-3, normalise: bool = True):
         self.covariance = covariance
         self.epsilon = epsilon
         self.normalise = normalise
 
-    def fit(self, embeddings, y):
+    def fit(self, embeddings, logits, y, head=None):
         """``embeddings (n, H)``, ``y (n,)``; every class 0..max(y) needs a row (CourseError)."""
         if self.covariance not in ("tied", "full"):
             raise CourseError(f"covariance: 'tied' or 'full', not {self.covariance!r}")
@@ -109,26 +231,25 @@ class Mahalanobis(Estimator):
         """Mahalanobis distance of each row to each class: (n, H) -> (n, K), float64.
 
         d = |W (x - μ)|: one triangular product for many rows at once, half the work of a full one,
-        and in chunks, so that many rows need little more memory than they take themselves.
+        and in blocks, so that many rows need little more memory than they take themselves.
         """
         embeddings = matrix(embeddings, "embeddings", self.means_.shape[1])
         out = np.empty((len(embeddings), len(self.means_)))
-        step = max(1, CHUNK // embeddings.shape[1])
         centres = self.means_
         if self.covariance == "tied":
             centres = self._whiten(self.means_.copy(), 0)
-        for start in range(0, len(embeddings), step):
-            rows = self._prepare(embeddings[start : start + step])
+        for block in blocks(*embeddings.shape):
+            rows = self._prepare(embeddings[block])
             if self.covariance == "tied":
                 rows = self._whiten(rows, 0)
             for c, centre in enumerate(centres):
                 moved = rows - centre
                 if self.covariance == "full":
                     moved = self._whiten(moved, c)
-                out[start : start + step, c] = np.sqrt(np.einsum("ij,ij->i", moved, moved))
+                out[block, c] = np.sqrt(np.einsum("ij,ij->i", moved, moved))
         return out
 
-    def score_samples(self, embeddings) -> np.ndarray:
+    def score_samples(self, embeddings, logits=None) -> np.ndarray:
         """Distance to the nearest class: higher = more unknown."""
         return self.distances(embeddings).min(axis=1)
 

@@ -1,7 +1,8 @@
 """OpenMax three times: as source 1 prints it, as Bendale & Boulton had it, as the course advises.
 
-Derived in lesson 06. Each gives (n, K+1) probabilities, "unknown" last. A Weibull model F_c of the
-largest distances to class c says how unusual a distance is: w_c = F_c(d_c), α_c = 1 - w_c.
+Derived in lesson 06. Each is a detector (see ``detectors``) that gives (n, K+1) probabilities,
+"unknown" last. A Weibull model F_c of the largest distances to class c says how unusual a distance
+is: w_c = F_c(d_c), α_c = 1 - w_c.
 
 What happens in thin cases, each with a warning: a tail of fewer than three points takes the three
 largest; a class with fewer than three distances that are not zero takes the tail of all classes
@@ -16,9 +17,8 @@ from scipy import optimize, special
 from scipy.spatial.distance import cdist
 
 from helpers.arrays import class_labels, matrix, positive
-from helpers.detectors import Mahalanobis
+from helpers.detectors import Detector, Mahalanobis
 from helpers.errors import CourseError
-from helpers.estimators import Estimator
 
 MAX_SHAPE = 1e3  # a Weibull this steep is a step at its scale
 
@@ -85,14 +85,16 @@ def share(tail: float):
     return lambda n: ceil(tail * n - 1e-9)
 
 
-class _OpenSet(Estimator):
-    def score_samples(self, *inputs) -> np.ndarray:
-        """P(unknown) of each row: higher = more unknown."""
-        return self.predict_proba(*inputs)[:, -1]
+class _OpenSet(Detector):
+    kind = "classifier"
 
-    def predict(self, *inputs) -> np.ndarray:
+    def score_samples(self, embeddings, logits) -> np.ndarray:
+        """P(unknown) of each row: higher = more unknown."""
+        return self.predict_proba(embeddings, logits)[:, -1]
+
+    def predict(self, embeddings, logits) -> np.ndarray:
         """The likeliest class number; -1 where "unknown" is likeliest."""
-        probs = self.predict_proba(*inputs)
+        probs = self.predict_proba(embeddings, logits)
         best = probs.argmax(axis=1)
         return np.where(best == probs.shape[1] - 1, -1, best)
 
@@ -109,10 +111,10 @@ class PrintedOpenMax(_OpenSet):
         self.tail = tail
         self.temperature = temperature
 
-    def fit(self, embeddings, y):
-        """``embeddings (n, H)``, ``y (n,)`` of the training rows; each class needs one."""
+    def fit(self, embeddings, logits, y, head=None):
+        """Class models and tails from ``embeddings (n, H)``, ``y (n,)``; each class needs a row."""
         size = share(self.tail)
-        self.gaussians_ = Mahalanobis("full", epsilon=self.epsilon).fit(embeddings, y)
+        self.gaussians_ = Mahalanobis("full", epsilon=self.epsilon).fit(embeddings, logits, y)
         y = class_labels(y, len(embeddings))
         if min(np.bincount(y)) == 1:
             warnings.warn("a class has one row: its covariance is ε I alone", stacklevel=2)
@@ -145,13 +147,13 @@ class BendaleOpenMax(_OpenSet):
         self.rank = rank
         self.distance = distance
 
-    def fit(self, logits, y):
-        """``logits (n, K)``, ``y (n,)`` of the training rows."""
+    def fit(self, embeddings, logits, y, head=None):
+        """Class means and tails from ``logits (n, K)``, ``y (n,)`` of the training rows."""
         logits = matrix(logits, "logits").astype(np.float64)
         y = class_labels(y, len(logits))
         classes = logits.shape[1]
-        if not 1 <= self.rank <= classes:
-            raise CourseError(f"rank: expected 1 to {classes} (the classes), got {self.rank}")
+        if self.rank < 1:
+            raise CourseError(f"rank: expected 1 or more (beyond K counts as K), got {self.rank}")
         if self.tail < 3:
             raise CourseError(f"tail: expected 3 distances or more, got {self.tail}")
         if self.distance not in ("euclidean", "eucos"):
@@ -180,11 +182,12 @@ class BendaleOpenMax(_OpenSet):
         turned = np.nan_to_num(cdist(logits, self.means_, "cosine"), nan=1.0)  # no direction: 1
         return apart / 200 + turned
 
-    def predict_proba(self, logits) -> np.ndarray:
+    def predict_proba(self, embeddings, logits) -> np.ndarray:
         """(n, K) -> (n, K+1): softmax of [v ∘ ω, Σ v (1 - ω)]."""
         logits = matrix(logits, "logits", len(self.weibull_)).astype(np.float64)
         place = np.argsort(np.argsort(-logits, axis=1, kind="stable"), axis=1)  # 0 = the highest
-        weight = np.maximum(self.rank - place, 0) / self.rank
+        rank = min(self.rank, logits.shape[1])
+        weight = np.maximum(rank - place, 0) / rank
         omega = 1 + weight * special.expm1(log_alpha(self._distances(logits), self.weibull_))
         unknown = (logits * (1 - omega)).sum(axis=1, keepdims=True)
         return special.softmax(np.hstack([logits * omega, unknown]), axis=1)
@@ -195,35 +198,48 @@ class OpenMax(_OpenSet):
 
     p = softmax(z / T), so a common shift of the logits changes nothing and the row sums to one. The
     covariance is tied and shrunk; the Weibull tails (γ = ``tail``) come from *held-out* distances.
-    ``embeddings`` may be any points: logits less their mean do as well (then not ``normalise``).
+    ``space``: where distances are taken, in "embeddings" or in "logits" less their mean.
     Fitted: ``gaussians_``, ``weibull_ (K, 3)``.
     """
 
-    def __init__(self, tail: float = 0.5, temperature: float = 1.0, normalise: bool = True):
+    def __init__(self, space: str = "embeddings", tail: float = 0.5, temperature: float = 1.0):
+        self.space = space
         self.tail = tail
         self.temperature = temperature
-        self.normalise = normalise
 
-    def fit(self, embeddings, y, held_out, held_out_y):
-        """Class models from ``embeddings (n, H)``; tails from ``held_out (m, H)``, met by no fit.
-
-        Give the held-out rows of *known* classes only. A class with fewer than three of them takes
-        the tail of all classes together, which a tied covariance allows (with a warning).
-        """
-        size = share(self.tail)
-        self.gaussians_ = Mahalanobis("tied", normalise=self.normalise).fit(embeddings, y)
-        classes = len(self.gaussians_.means_)
-        y = class_labels(held_out_y, len(held_out), "held_out_y")
-        if len(y) and y.max() >= classes:
-            raise CourseError(f"held_out_y: class {y.max()} was not fitted (only 0..{classes - 1})")
-        own = self.gaussians_.distances(held_out)[np.arange(len(y)), y]
-        self.weibull_ = fit_tails(own, y, classes, size)
+    def fit(self, embeddings, logits, y, head=None):
+        """Class models from ``embeddings (n, H)`` or ``logits (n, K)``, and ``y (n,)``."""
+        if self.space not in ("embeddings", "logits"):
+            raise CourseError(f"space: 'embeddings' or 'logits', not {self.space!r}")
+        gaussians = Mahalanobis("tied", normalise=self.space == "embeddings")
+        self.gaussians_ = gaussians.fit(self._points(embeddings, logits), logits, y)
         return self
+
+    def fit_held(self, embeddings, logits, y):
+        """Tails from distances of rows that no fit met, of *known* classes only.
+
+        A class with fewer than three of them takes the tail of all classes together, which a tied
+        covariance allows (with a warning).
+        """
+        points, classes = self._points(embeddings, logits), len(self.gaussians_.means_)
+        y = class_labels(y, len(points))
+        if len(y) and y.max() >= classes:
+            raise CourseError(f"labels: class {y.max()} was not fitted (only 0..{classes - 1})")
+        own = self.gaussians_.distances(points)[np.arange(len(y)), y]
+        self.weibull_ = fit_tails(own, y, classes, share(self.tail))
+        return self
+
+    def _points(self, embeddings, logits):
+        if self.space == "embeddings":
+            return embeddings
+        logits = np.asarray(logits)
+        return logits - logits.mean(axis=1, keepdims=True)
 
     def _log_known(self, embeddings, logits):
         logits = _same_rows(embeddings, logits, len(self.weibull_))
         log_probs = special.log_softmax(logits / positive(self.temperature), axis=1)
-        return log_probs + log_alpha(self.gaussians_.distances(embeddings), self.weibull_)
+        distances = self.gaussians_.distances(self._points(embeddings, logits))
+        return log_probs + log_alpha(distances, self.weibull_)
 
     def predict_proba(self, embeddings, logits) -> np.ndarray:
         """(n, H), (n, K) -> (n, K+1)."""

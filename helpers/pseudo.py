@@ -2,20 +2,19 @@
 
 Each known emotion is left out in turn from the head and from the class models, and plays the
 unknown on the tuning speakers (lessons 05, 06, 08). Give embeddings of a *frozen* encoder, one that
-was not fine-tuned: the emotion is then left out of all that learns from labels. A detector is a
-function ``(case, rows) -> scores (m,)``, higher = more unknown, that fits on the case's ``fit`` and
-``held`` rows and on no other.
+was not fine-tuned: the emotion is then left out of all that learns from labels. Detectors are those
+of ``detectors`` and ``openmax``, with their settings and not fitted.
 """
 
+import copy
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from helpers.calibration import TemperatureScaling
 from helpers.errors import CourseError
-from helpers.metrics import auroc
 
 PREVALENCE = 1 / 3  # the share of unknown clips that every F1 of "unknown" assumes
 RATES = np.arange(0.01, 1.0, 0.01)  # shares of known clips that a threshold may flag
@@ -26,7 +25,8 @@ class Case:
     """n clips as one model sees them, and the rows that a detector may use.
 
     Row numbers: ``fit`` (met by the model) and ``held`` (speakers it never met: temperatures and
-    tails) are of known emotions; ``score`` is judged and holds both.
+    tails) are of known emotions; ``score`` is judged and holds both. ``head``: weight (K, H) and
+    bias (K,) that make the logits of the embeddings.
     """
 
     embeddings: np.ndarray  # (n, H)
@@ -36,13 +36,50 @@ class Case:
     fit: np.ndarray
     held: np.ndarray
     score: np.ndarray
-    kept: dict = field(default_factory=dict)
+    head: tuple[np.ndarray, np.ndarray] | None = None
+    # What was fitted here, by its settings. A case made by ``replace`` begins with none.
+    _kept: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def once(self, key, make: Callable):
-        """``make()`` the first time, then what it gave: for what depends on ``fit`` alone."""
-        if key not in self.kept:
-            self.kept[key] = make()
-        return self.kept[key]
+    def inputs(self, rows) -> tuple[np.ndarray, np.ndarray]:
+        """Embeddings (m, H) and logits (m, K) of ``rows``, as detectors take them."""
+        return self.embeddings[rows], self.logits[rows]
+
+    def temperature(self, held=None) -> float:
+        """T of the held clips (lesson 03); ``held``: other rows in their place."""
+        held = self.held if held is None else held
+        return self._once(
+            held.tobytes(),
+            lambda: TemperatureScaling().fit(self.logits[held], self.labels[held]).temperature_,
+        )
+
+    def fitted(self, detector, held=None):
+        """A copy of ``detector``: fitted on ``fit``, then on ``held`` (other rows: see above).
+
+        Where it has a ``temperature``, that of the held rows is set. ``detector`` stays as it is.
+        """
+        from sklearn.base import clone
+
+        held = self.held if held is None else held
+        served = copy.copy(
+            self._once(
+                repr(detector),
+                lambda: clone(detector).fit(
+                    *self.inputs(self.fit), self.labels[self.fit], head=self.head
+                ),
+            )
+        )
+        if hasattr(served, "temperature"):
+            served.temperature = self.temperature(held)
+        return served.fit_held(*self.inputs(held), self.labels[held])
+
+    def scores(self, detector, rows, held=None) -> np.ndarray:
+        """Scores (m,) that ``detector``, fitted here, gives ``rows``."""
+        return self.fitted(detector, held).score_samples(*self.inputs(rows))
+
+    def _once(self, key, make):
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
 
 @dataclass(frozen=True)
@@ -95,7 +132,7 @@ def trials(embeddings, labels, speakers, fit, held, score) -> dict[int, Case]:
         rows, tails = fit[y[fit] >= 0], held[y[held] >= 0]
         weight, bias = head(embeddings, y, rows)
         logits = embeddings @ weight.T + bias
-        cases[int(out)] = Case(embeddings, logits, y, speakers, rows, tails, score)
+        cases[int(out)] = Case(embeddings, logits, y, speakers, rows, tails, score, (weight, bias))
     return cases
 
 
@@ -110,8 +147,7 @@ def crossed(detector, case: Case, rows, folds: int = 3) -> np.ndarray:
     for part in np.array_split(names, min(folds, len(names))):
         mine = np.isin(case.speakers[rows], part)
         others = case.held[~np.isin(case.speakers[case.held], part)]
-        served = replace(case, held=others) if len(others) else case
-        scores[mine] = detector(served, rows[mine])
+        scores[mine] = case.scores(detector, rows[mine], others if len(others) else None)
     return scores
 
 
@@ -122,14 +158,16 @@ def tune(detectors: dict, cases, prevalence: float = PREVALENCE) -> dict[object,
     Compare ``f1`` to choose among settings. The *rate* is what carries over to another model, whose
     scores have another scale: see ``threshold``.
     """
+    from sklearn.metrics import roc_auc_score
+
     curves = {name: [] for name in detectors}
     for case in cases:
         unknown = case.labels[case.score] < 0
         for name, detector in detectors.items():
             scores = _quietly(detector, case, case.score)
             curve = _f1_at_rates(scores, unknown, prevalence)
-            curves[name].append([*curve, auroc(scores, unknown)])
-        case.kept.clear()
+            curves[name].append([*curve, roc_auc_score(unknown, scores)])
+        case._kept.clear()  # the covariances of many settings are large
     found = {}
     for name, rows in curves.items():
         *f1, ranked = np.mean(rows, axis=0)

@@ -1,6 +1,6 @@
 """The contest of detectors: what each may look at, and that the best of its settings is taken."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +10,8 @@ from scipy.stats import weibull_min
 from test_pseudo import EMBEDDINGS, tiny_artefact
 
 from helpers import contest, pseudo
+from helpers.detectors import Mahalanobis
+from helpers.openmax import BendaleOpenMax, OpenMax, PrintedOpenMax
 
 pytestmark = pytest.mark.filterwarnings("ignore:class", "ignore:every clip", "ignore:calibration")
 
@@ -38,21 +40,21 @@ def test_temperature_is_that_of_the_held_clips():
     def loss(T):
         return -log_softmax(z / T, axis=1)[np.arange(len(y)), y].sum()
 
-    found = contest.temperature(case)
+    found = case.temperature()
     wanted = minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-8})
     assert found == pytest.approx(wanted.x, rel=1e-4)
     for part, change in ((case.held, 2), (case.fit, 1), (case.score, 1)):
         logits = case.logits.copy()
         logits[part] *= 2  # twice the logits of the held clips: twice T; of others: nothing
-        moved = contest.temperature(replace(case, logits=logits, kept={}))
+        moved = replace(case, logits=logits).temperature()
         assert moved == pytest.approx(change * found, rel=1e-4)
 
 
 @pytest.mark.parametrize("space", ["embeddings", "logits"])
 def test_recommended_tails_come_from_the_held_clips(space):
-    case, detector = contest.case(one_turn(), 0), contest.Recommended(space, 0.5)
-    model = detector.fitted(case)
-    points, y = detector.points(case), case.labels
+    case, detector = contest.case(one_turn(), 0), OpenMax(space, 0.5)
+    model, y = case.fitted(detector), case.labels
+    points = detector._points(case.embeddings, case.logits)
     for c in range(4):
         rows = case.held[y[case.held] == c]
         own = np.sort(model.gaussians_.distances(points[rows])[:, c])
@@ -60,18 +62,18 @@ def test_recommended_tails_come_from_the_held_clips(space):
         assert np.allclose(model.weibull_[c, :2], (shape, scale), rtol=1e-3)
     # Other held clips are other tails of the same classes; the training rows would be shorter ones.
     for held, sign in ((case.held[::2], None), (case.fit, -1)):
-        other = detector.fitted(replace(case, held=held, kept={}))
+        other = replace(case, held=held).fitted(detector)
         assert (other.gaussians_.means_ == model.gaussians_.means_).all()
         moved = (other.weibull_ - model.weibull_)[:, 1]
         assert moved.all() and sign in (None, np.sign(moved.mean()))
 
 
-@pytest.mark.parametrize("detector", [contest.Source(1e-3, 0.5), contest.Bendale(10, 1)])
+@pytest.mark.parametrize("detector", [PrintedOpenMax(1e-3, 0.5), BendaleOpenMax(10, 1)])
 def test_tails_of_the_printed_forms_come_from_the_training_clips(detector):
     case = contest.case(one_turn(), 0)
-    weibull = detector.fitted(case).weibull_
-    same = detector.fitted(replace(case, held=case.held[::2], kept={})).weibull_
-    other = detector.fitted(replace(case, fit=case.fit[::2], kept={})).weibull_
+    weibull = case.fitted(detector).weibull_
+    same = replace(case, held=case.held[::2]).fitted(detector).weibull_
+    other = replace(case, fit=case.fit[::2]).fitted(detector).weibull_
     assert (same == weibull).all() and (other != weibull).any(axis=1).all()
 
 
@@ -95,15 +97,16 @@ def test_test_clips_and_unknown_ones_have_no_say(name, monkeypatch):
     assert before.tuned == after.tuned
 
 
-@dataclass(frozen=True)
-class Noisy:
+class Noisy(Mahalanobis):
     """Distance to the nearest class under noise: the louder, the worse."""
 
-    noise: float
+    def __init__(self, noise=0):
+        super().__init__()
+        self.noise = noise
 
-    def __call__(self, case, rows):
-        noise = np.random.default_rng(0).normal(size=len(case.labels))
-        return contest.Mahalanobis()(case, rows) + self.noise * noise[rows]
+    def score_samples(self, embeddings, logits=None):
+        digits = np.modf(np.abs(embeddings[:, 0]) * 1e4)[0]  # as good as random, and of the clip
+        return super().score_samples(embeddings) + self.noise * digits
 
 
 @pytest.mark.parametrize("grid", [(0, 5, 50), (5, 0, 50), (50, 5, 0)])
@@ -111,7 +114,7 @@ def test_the_best_setting_wins_wherever_it_stands(grid, monkeypatch):
     monkeypatch.setitem(contest.GRIDS, "noisy", [Noisy(noise) for noise in grid])
     art = one_turn()
     outcome = contest.run(art, EMBEDDINGS, names=("noisy",))["noisy"]
-    assert outcome.detectors == (Noisy(0),)
+    assert outcome.detectors[0].noise == 0
     here = contest.case(art, 0)
     cases = pseudo.trials(EMBEDDINGS, art.labels, art.speakers, here.fit, here.held, here.held)
     found = pseudo.tune({noise: Noisy(noise) for noise in grid}, cases.values())

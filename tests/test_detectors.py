@@ -8,9 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from helpers import clustering, detectors, metrics, pad
+from helpers import arrays as checks
+from helpers import clustering, metrics, pad
 from helpers.detectors import (
+    OF_LOGITS,
+    OF_PROBABILITIES,
+    Confidence,
     Mahalanobis,
+    TripletThresholds,
     energy,
     entropy,
     margin,
@@ -56,6 +61,15 @@ def test_scores_by_hand():
     assert np.allclose(energy(logits, 2.0), -2 * np.log(1 + 2**0.5 + 5**0.5))
 
 
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_a_confidence_is_its_score_at_the_temperature(temperature):
+    logits = np.random.default_rng(0).normal(size=(20, 4))
+    for name, score in (OF_PROBABILITIES | OF_LOGITS).items():
+        found = Confidence(name, temperature).score_samples(None, logits)
+        z = logits / temperature
+        assert np.allclose(found, score(softmax(z) if name in OF_PROBABILITIES else z))
+
+
 @given(LOGITS, st.permutations(range(4)))
 def test_the_order_of_classes_does_not_matter(logits, order):
     probs = softmax(logits)
@@ -76,7 +90,7 @@ def test_single_precision_is_enough(logits):
 def test_mahalanobis_against_the_formula(covariance):
     rng = np.random.default_rng(0)
     rows, labels = groups(rng)
-    model = Mahalanobis(covariance, epsilon=1e-2, normalise=False).fit(rows, labels)
+    model = Mahalanobis(covariance, epsilon=1e-2, normalise=False).fit(rows, None, labels)
     new = rng.normal(size=(5, 6))
     for c in range(3):
         own = rows[labels == c]
@@ -94,7 +108,7 @@ def test_tied_covariance_is_ledoit_wolf_of_the_residuals():
     from sklearn.covariance import LedoitWolf
 
     rows, labels = groups(np.random.default_rng(1))
-    model = Mahalanobis(normalise=False).fit(rows, labels)
+    model = Mahalanobis(normalise=False).fit(rows, None, labels)
     wanted = LedoitWolf(assume_centered=True).fit(rows - model.means_[labels]).covariance_
     assert np.allclose(model.whiteners_[0].T @ model.whiteners_[0] @ wanted, np.eye(6))
 
@@ -105,8 +119,8 @@ def test_tied_covariance_is_ledoit_wolf_of_the_residuals():
 def test_permuted_classes_permute_the_distances(covariance, seed, order):
     rng = np.random.default_rng(seed)
     rows, labels = groups(rng, (5, 6, 7))
-    old = Mahalanobis(covariance).fit(rows, labels).distances(rows)
-    new = Mahalanobis(covariance).fit(rows, np.argsort(order)[labels]).distances(rows)
+    old = Mahalanobis(covariance).fit(rows, None, labels).distances(rows)
+    new = Mahalanobis(covariance).fit(rows, None, np.argsort(order)[labels]).distances(rows)
     assert np.allclose(new, old[:, order])
 
 
@@ -117,18 +131,18 @@ def test_thin_cases_stay_finite(covariance, counts, size):
     rows, labels = groups(np.random.default_rng(2), counts, size)
     for repeat in (1, 3):
         model = Mahalanobis(covariance, normalise=size > 1)
-        model.fit(np.repeat(rows, repeat, axis=0), np.repeat(labels, repeat))
+        model.fit(np.repeat(rows, repeat, axis=0), None, np.repeat(labels, repeat))
         assert np.isfinite(model.distances(rows)).all()
 
 
 def test_bad_input_is_one_clear_line():
     rows, labels = groups(np.random.default_rng(3))
     with pytest.raises(CourseError, match="class 1 has no row"):
-        Mahalanobis().fit(rows[labels != 1], labels[labels != 1])
+        Mahalanobis().fit(rows[labels != 1], None, labels[labels != 1])
     with pytest.raises(CourseError, match="singular"):
-        Mahalanobis().fit(np.ones((4, 3)), np.array([0, 0, 1, 1]))
+        Mahalanobis().fit(np.ones((4, 3)), None, np.array([0, 0, 1, 1]))
     with pytest.raises(CourseError, match="epsilon"):
-        Mahalanobis("full", epsilon=0).fit(rows, labels)
+        Mahalanobis("full", epsilon=0).fit(rows, None, labels)
     with pytest.raises(CourseError, match="NaN"):
         entropy(np.array([[np.nan, 1.0]]))
     with pytest.raises(CourseError, match="softmax first"):
@@ -138,13 +152,15 @@ def test_bad_input_is_one_clear_line():
     with pytest.raises(CourseError, match="temperature"):
         energy(np.zeros((1, 2)), 0)
     with pytest.raises(CourseError, match="expected shape"):
-        Mahalanobis().fit(rows, labels).distances(rows[:, :2])
+        Mahalanobis().fit(rows, None, labels).distances(rows[:, :2])
+    with pytest.raises(CourseError, match="score: one of entropy"):
+        Confidence("doubt").score_samples(rows, rows)
 
 
 def test_a_million_rows_take_bounded_memory():
     rng = np.random.default_rng(4)
     rows, labels = groups(rng, (50, 50), 16)
-    model = Mahalanobis("full").fit(rows, labels)
+    model = Mahalanobis("full").fit(rows, None, labels)
     many = rng.normal(size=(1_000_000, 16)).astype(np.float32)
     tracemalloc.start()
     model.distances(many)
@@ -162,16 +178,19 @@ def many():
     """Models of K classes, and N rows in single precision: embeddings, logits, probs, points."""
     rng = np.random.default_rng(5)
     rows, labels = groups(rng, (40,) * K, H)
-    logits, probs = rows[:, :K], softmax(rows[:, :K])
-    models = {
-        "printed": PrintedOpenMax(tail=0.5).fit(rows, labels),
-        "bendale": BendaleOpenMax().fit(logits, logits.argmax(axis=1)),
-        "advised": OpenMax().fit(rows, labels, rows, labels),
-        "tied": Mahalanobis().fit(rows, labels),
-        "full": Mahalanobis("full").fit(rows, labels),
-        "triplet": pad.TripletThresholds().fit(probs, probs.argmax(axis=1)),
-        "clusters": clustering.OnlineClustering().fit(rows[: 4 * K]),
+    logits = rows[:, :K]
+    fitted = {
+        "printed": PrintedOpenMax(tail=0.5),
+        "bendale": BendaleOpenMax(),
+        "advised": OpenMax(),
+        "tied": Mahalanobis(),
+        "full": Mahalanobis("full"),
+        "triplet": TripletThresholds(),
     }
+    fitted |= {score: Confidence(score) for score in (*OF_PROBABILITIES, *OF_LOGITS)}
+    seen = rows, logits, logits.argmax(axis=1)
+    models = {name: model.fit(*seen).fit_held(*seen) for name, model in fitted.items()}
+    models["clusters"] = clustering.OnlineClustering().fit(rows[: 4 * K])
     z = rng.normal(size=(N, K)).astype(np.float32)
     embeddings = rng.standard_normal(size=(N, H), dtype=np.float32)
     return models, {"f": embeddings, "z": z, "p": softmax(z), "x": embeddings[:, :3].copy()}
@@ -184,23 +203,23 @@ def many():
 # differences from each class 27, and those of points from each candidate 18.
 SIMPLE, SEVERAL = 4, 8
 SCORES = {
-    "entropy": (entropy, "p", SIMPLE),
-    "msp": (msp, "p", SIMPLE),
-    "margin": (margin, "p", SIMPLE),
-    "max_logit": (max_logit, "z", SIMPLE),
-    "energy": (energy, "z", SIMPLE),
     "mean_probabilities": (lambda z: mean_probabilities(z, np.arange(N)), "z", SIMPLE),
-    "tied distances": ("tied.score_samples", "f", SIMPLE),
-    "full distances": ("full.score_samples", "f", SIMPLE),
-    "triplet score": ("triplet.score_samples", "p", SIMPLE),
-    "triplet": ("triplet.predict", "p", SIMPLE),
+    "entropy": ("entropy.score_samples", "fz", SIMPLE),
+    "msp": ("msp.score_samples", "fz", SIMPLE),
+    "margin": ("margin.score_samples", "fz", SIMPLE),
+    "maxlogit": ("maxlogit.score_samples", "fz", SIMPLE),
+    "energy": ("energy.score_samples", "fz", SIMPLE),
+    "tied distances": ("tied.score_samples", "fz", SIMPLE),
+    "full distances": ("full.score_samples", "fz", SIMPLE),
+    "triplet score": ("triplet.score_samples", "fz", SIMPLE),
+    "triplet": ("triplet.predict", "fz", SIMPLE),
     "points": (lambda p: pad.pad_points(p, list(PAD.values())[:K]), "p", SIMPLE),
     "names": (lambda x: pad.name_points(x, PAD), "x", SIMPLE),  # N × 10 letters of 4 bytes
     "cluster": ("clusters.predict", "f", SIMPLE),
     "printed": ("printed.predict_proba", "fz", SEVERAL),
     "printed score": ("printed.score_samples", "fz", SEVERAL),
-    "bendale": ("bendale.predict_proba", "z", SEVERAL),
-    "bendale score": ("bendale.score_samples", "z", SEVERAL),
+    "bendale": ("bendale.predict_proba", "fz", SEVERAL),
+    "bendale score": ("bendale.score_samples", "fz", SEVERAL),
     "advised": ("advised.predict_proba", "fz", SEVERAL),
     "advised score": ("advised.score_samples", "fz", SEVERAL),
     "advised class": ("advised.predict", "fz", SEVERAL),
@@ -210,8 +229,7 @@ SCORES = {
 @pytest.mark.parametrize("name", SCORES)
 def test_many_rows_take_the_memory_of_a_few_results(name, many, monkeypatch):
     chunk = 200_000  # small beside the N × H numbers that come in
-    for module in (detectors, pad, clustering):
-        monkeypatch.setattr(module, "CHUNK", chunk)
+    monkeypatch.setattr(checks, "CHUNK", chunk)
     score, inputs, tables = SCORES[name]
     models, values = many
     if isinstance(score, str):

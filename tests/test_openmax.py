@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import weibull_min
+from sklearn.base import clone
 from sklearn.covariance import LedoitWolf, ledoit_wolf
 
 from helpers.errors import CourseError
@@ -23,28 +24,32 @@ pytestmark = pytest.mark.filterwarnings("ignore:class .*tail:UserWarning")
 
 
 def data(seed=0, counts=(40, 50, 60), size=8, spread=1.0):
-    """Embeddings, labels and logits of classes that mostly tell themselves apart."""
+    """Embeddings, logits and labels of classes that mostly tell themselves apart."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(len(counts)), counts)
     centres = np.random.default_rng(99).normal(size=(len(counts), size)) * 2
     rows = centres[labels] + spread * rng.normal(size=(len(labels), size))
     logits = rows @ centres.T / 2 - (centres**2).sum(axis=1) / 4
-    return rows, labels, logits
+    return rows, logits, labels
 
 
 def fitted(seed=0, **options):
-    """Each form with what its predict_proba takes for new rows."""
-    rows, labels, logits = data(seed, **options)
-    held, held_labels, _ = data(seed + 1, **options)
-    new, _, new_logits = data(seed + 2, **options)
-    return {
-        "printed": (PrintedOpenMax(tail=0.3).fit(rows, labels), (new, new_logits)),
-        "bendale": (BendaleOpenMax(rank=2).fit(logits, labels), (new_logits,)),
-        "advised": (OpenMax().fit(rows, labels, held, held_labels), (new, new_logits)),
-    }
+    """Each form, and new rows: (embeddings, logits)."""
+    new = data(seed + 2, **options)[:2]
+    return {name: (fit(name, data(seed, **options), data(seed + 1, **options)), new)
+            for name in FORMS}  # fmt: skip
 
 
-FORMS = ("printed", "bendale", "advised")
+FORMS = {
+    "printed": PrintedOpenMax(tail=0.3),
+    "bendale": BendaleOpenMax(rank=2),
+    "advised": OpenMax(),
+}
+
+
+def fit(form, seen, held, **changed):
+    """A form fitted on ``seen`` and ``held``, each (embeddings, logits, labels)."""
+    return clone(FORMS[form]).set_params(**changed).fit(*seen).fit_held(*held)
 
 
 def algorithm_1(model, embeddings, logits):
@@ -85,7 +90,7 @@ def softmax(z):
 
 def from_scratch(form, data, held, new, tail, temperature, epsilon=1e-2):
     """Fit and scores with nothing of ours: inverses, SciPy's Weibull fit, one sample at a time."""
-    (rows, labels, _), (held, held_labels, _), (new, _, logits) = data, held, new
+    (rows, _, labels), (held, _, held_labels), (new, logits, _) = data, held, new
     rows, held, new = unit(rows), unit(held), unit(new)
     classes = range(labels.max() + 1)
     means = [rows[labels == c].mean(axis=0) for c in classes]
@@ -118,11 +123,10 @@ def from_scratch(form, data, held, new, tail, temperature, epsilon=1e-2):
 @pytest.mark.parametrize("form", ["printed", "advised"])
 def test_fit_and_temperature_against_a_computation_from_scratch(form, temperature):
     parts = [data(seed, spread=2.0) for seed in range(3)]
-    (rows, labels, _), (held, held_labels, _), (new, _, logits) = parts
+    new, logits = parts[2][:2]
+    model = fit(form, *parts[:2], tail=0.3, temperature=temperature)
     if form == "printed":
-        model = PrintedOpenMax(1e-2, 0.3, temperature).fit(rows, labels)
-    else:
-        model = OpenMax(0.3, temperature).fit(rows, labels, held, held_labels)
+        model.set_params(epsilon=1e-2).fit(*parts[0])
     wanted = from_scratch(form, *parts, 0.3, temperature)
     assert np.allclose(model.predict_proba(new, logits), wanted, atol=1e-4)
     assert np.ptp(wanted, axis=0).min() > 0.3  # no column is flat: there is something to agree on
@@ -146,9 +150,8 @@ def test_tails_are_the_largest_distances_of_each_class():
 
 
 def test_tails_are_of_the_distance_to_the_own_class_though_another_is_nearer():
-    rows, labels, _ = data(spread=1.5)
-    held, held_labels, _ = data(1, spread=6.0)
-    model = OpenMax(tail=1.0).fit(rows, labels, held, held_labels)
+    held, _, held_labels = data(1, spread=6.0)
+    model = fit("advised", data(spread=1.5), data(1, spread=6.0), tail=1.0)
     distances = model.gaussians_.distances(held)
     nearest = distances.argmin(axis=1)
     assert 0.2 < np.mean(nearest != held_labels) < 0.8
@@ -196,7 +199,7 @@ def test_bendale_by_hand():
     # Means [4, 0] and [0, 4]; distances to them 1, 1, 2 and 1, 1, 2.
     logits = np.array([[4.5, 0], [4.5, 0], [3, 0], [0, 4.5], [0, 4.5], [0, 3]])
     labels = np.array([0, 0, 0, 1, 1, 1])
-    model = BendaleOpenMax(tail=3, rank=2).fit(logits, labels)
+    model = BendaleOpenMax(tail=3, rank=2).fit(None, logits, labels)
     assert np.allclose(model.means_, [[4, 0], [0, 4]])
     assert np.allclose(model.weibull_[:, 2], 0.5 - 1)  # the smallest of the tail becomes 1
     model.weibull_ = np.array([[1.0, 2.0, 0.0], [1.0, 4.0, 0.0]])
@@ -205,15 +208,15 @@ def test_bendale_by_hand():
     omega = 1 - np.array([1, 0.5]) * w
     revised = np.array([4 * omega[0], 3 * omega[1], 4 * (1 - omega[0]) + 3 * (1 - omega[1])])
     wanted = np.exp(revised) / np.exp(revised).sum()
-    assert np.allclose(model.predict_proba([[4.0, 3.0]]), [wanted])
-    assert np.allclose(model.score_samples([[4.0, 3.0]]), wanted[2])
+    assert np.allclose(model.predict_proba(None, [[4.0, 3.0]]), [wanted])
+    assert np.allclose(model.score_samples(None, [[4.0, 3.0]]), wanted[2])
 
 
 def test_bendale_leaves_out_what_was_misclassified():
-    _, labels, logits = data()
+    _, logits, labels = data()
     wrong = np.r_[logits, [[9, 0, 0]] * 5]  # five rows of class 1 that look like class 0
-    model = BendaleOpenMax().fit(wrong, np.r_[labels, [1] * 5])
-    assert np.allclose(model.means_, BendaleOpenMax().fit(logits, labels).means_)
+    model = BendaleOpenMax().fit(None, wrong, np.r_[labels, [1] * 5])
+    assert np.allclose(model.means_, BendaleOpenMax().fit(None, logits, labels).means_)
 
 
 def test_advised_form_by_hand():
@@ -238,7 +241,9 @@ def test_advised_form_fitted_by_hand():
     rows, labels = np.r_[cross, cross + [4, 0]], np.repeat([0, 1], 4)
     # Residuals are ± the axes, so Σ = I/2 (there is nothing to shrink) and d = √2 |x - μ|.
     held = np.r_[1.5 * cross, 1.5 * cross + [4, 0]]
-    model = OpenMax(temperature=2.0, normalise=False).fit(rows, labels, held, labels)
+    model = OpenMax("logits", temperature=2.0)
+    model._points = lambda embeddings, logits: np.asarray(embeddings)  # as they are
+    model.fit(rows, None, labels).fit_held(held, None, labels)
     assert np.allclose(model.gaussians_.distances([[0, 3]]), 2**0.5 * np.array([[3, 5]]))
     logits = 2 * np.log([[0.8, 0.2]] * 3)  # softmax(z / 2) = (0.8, 0.2)
     found = model.predict_proba([[0, 1.5], [1, 0], [0, 9]], logits)
@@ -250,7 +255,7 @@ def test_printed_form_fitted_by_hand():
     # e1 and e2 against their opposites; with ε = 1, Σ = [[1.5, -.5], [-.5, 1.5]] for both, and
     # Σ⁻¹ = [[.75, .25], [.25, .75]]. From e1 to the means ±(½, ½): 0.5 and 1.5; all tails: 0.5.
     model = PrintedOpenMax(epsilon=1.0, tail=1.0, temperature=2.0)
-    model.fit([[1, 0], [0, 2], [-3, 0], [0, -4]], np.array([0, 0, 1, 1]))
+    model.fit([[1, 0], [0, 2], [-3, 0], [0, -4]], None, np.array([0, 0, 1, 1]))
     assert np.allclose(model.gaussians_.distances([[5, 0]]), [[0.5, 1.5]])
     # z = (2, 1), α = (1/e, 0); "unknown" takes 2 (1 - 1/e) + 1.
     wanted = softmax(np.array([2 * E, 0, 2 * (1 - E) + 1]) / 2)
@@ -262,10 +267,10 @@ def test_printed_form_fitted_by_hand():
 def test_bendale_fitted_by_hand(rank, weights):
     # All logits are one away from the means (4, 0) and (0, 4), and so is v from the first.
     first = np.array([[5.0, 0], [3, 0], [5, 0], [3, 0]])
-    model = BendaleOpenMax(rank=rank).fit(np.r_[first, first[:, ::-1]], np.repeat([0, 1], 4))
+    model = BendaleOpenMax(rank=rank).fit(None, np.r_[first, first[:, ::-1]], np.repeat([0, 1], 4))
     v, w = np.array([4.6, 0.8]), np.array(weights) * [1 - E, 1]
     wanted = softmax(np.append(v * (1 - w), (v * w).sum()))
-    assert np.allclose(model.predict_proba([v]), [wanted])
+    assert np.allclose(model.predict_proba(None, [v]), [wanted])
 
 
 @settings(max_examples=15, deadline=None)
@@ -312,22 +317,18 @@ def test_single_precision_is_enough(form):
     assert np.allclose(model.predict_proba(*inputs), low, atol=1e-4)
 
 
+TAIL = {"printed": 0.3, "bendale": 20, "advised": 0.3}
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_fit_in_single_precision_is_enough(form):
     found = []
     for kind in (np.float32, np.float64):
-        (rows, labels, logits), (held, held_labels, _), (new, _, new_logits) = (
+        seen, held, (new, logits, _) = (
             [part.astype(kind) if part.dtype == float else part for part in data(seed, spread=2.0)]
             for seed in range(3)
         )
-        if form == "printed":
-            probs = PrintedOpenMax(tail=0.3).fit(rows, labels).predict_proba(new, new_logits)
-        elif form == "bendale":
-            probs = BendaleOpenMax(rank=2).fit(logits, labels).predict_proba(new_logits)
-        else:
-            model = OpenMax(tail=0.3).fit(rows, labels, held, held_labels)
-            probs = model.predict_proba(new, new_logits)
-        found.append(probs)
+        found.append(fit(form, seen, held, tail=TAIL[form]).predict_proba(new, logits))
     assert np.allclose(*found, atol=1e-4)
     assert np.ptp(found[1], axis=0).min() > 0.3  # no column is flat
 
@@ -346,19 +347,10 @@ def test_only_known_and_only_unknown_inputs_get_what_they_get_together(form):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("order", [(1, 2, 0), (2, 1, 0)])
 def test_permuted_classes_permute_the_columns(form, order):
-    rows, labels, logits = data()
-    held, held_labels, _ = data(1)
-    renamed, moved = np.argsort(order)[labels], logits[:, order]
-    if form == "bendale":
-        old = BendaleOpenMax(rank=2).fit(logits, labels).predict_proba(logits)
-        new = BendaleOpenMax(rank=2).fit(moved, renamed).predict_proba(moved)
-    elif form == "printed":
-        old = PrintedOpenMax().fit(rows, labels).predict_proba(rows, logits)
-        new = PrintedOpenMax().fit(rows, renamed).predict_proba(rows, moved)
-    else:
-        old = OpenMax().fit(rows, labels, held, held_labels).predict_proba(rows, logits)
-        model = OpenMax().fit(rows, renamed, held, np.argsort(order)[held_labels])
-        new = model.predict_proba(rows, moved)
+    seen, held = data(), data(1)
+    old = fit(form, seen, held).predict_proba(*seen[:2])
+    moved = [(e, z[:, order], np.argsort(order)[y]) for e, z, y in (seen, held)]
+    new = fit(form, *moved).predict_proba(*moved[0][:2])
     assert np.allclose(new, old[:, [*order, 3]], atol=1e-9)
 
 
@@ -367,14 +359,8 @@ def test_permuted_classes_permute_the_columns(form, order):
 @pytest.mark.parametrize("repeat", [1, 4])
 def test_thin_cases_give_probabilities(form, thin, repeat):
     # Two classes, fewer rows than dimensions, and every row repeated.
-    rows, labels, logits = (np.repeat(part, repeat, axis=0) for part in data(**thin))
-    held, held_labels, _ = data(1, **thin)
-    if form == "bendale":
-        probs = BendaleOpenMax(rank=2).fit(logits, labels).predict_proba(logits)
-    elif form == "printed":
-        probs = PrintedOpenMax(tail=0.5).fit(rows, labels).predict_proba(rows, logits)
-    else:
-        probs = OpenMax().fit(rows, labels, held, held_labels).predict_proba(rows, logits)
+    seen = [np.repeat(part, repeat, axis=0) for part in data(**thin)]
+    probs = fit(form, seen, data(1, **thin)).predict_proba(*seen[:2])
     assert np.isfinite(probs).all() and np.allclose(probs.sum(axis=1), 1)
 
 
@@ -388,11 +374,11 @@ def covariance(root):
 
 @pytest.mark.parametrize("r", [2, 5])
 def test_repeated_rows_change_the_printed_form_by_n_minus_one_only(r):
-    rows, labels, logits = data(**EVEN)
-    once = PrintedOpenMax(1e-2, 0.3).fit(rows, labels)
+    rows, logits, labels = data(**EVEN)
+    once = PrintedOpenMax(1e-2, 0.3).fit(rows, logits, labels)
     # Sums grow r-fold and N - 1 to rN - 1, so the covariance (without ε I) shrinks by this factor.
     factor = r * (40 - 1) / (r * 40 - 1)
-    many = np.repeat(rows, r, axis=0), np.repeat(labels, r)
+    many = [np.repeat(part, r, axis=0) for part in (rows, logits, labels)]
     again = PrintedOpenMax(1e-2 * factor, 0.3).fit(*many)
     assert np.allclose(again.gaussians_.means_, once.gaussians_.means_)
     for new, old in zip(again.gaussians_.whiteners_, once.gaussians_.whiteners_, strict=True):
@@ -408,27 +394,26 @@ def test_repeated_rows_change_the_printed_form_by_n_minus_one_only(r):
 
 @pytest.mark.parametrize("r", [2, 5])
 def test_repeated_rows_leave_bendale_alone_when_the_tail_counts_them(r):
-    _, labels, logits = data(**EVEN)
-    once = BendaleOpenMax(tail=12, rank=2).fit(logits, labels)
+    _, logits, labels = data(**EVEN)
+    once = BendaleOpenMax(tail=12, rank=2).fit(None, logits, labels)
     again = BendaleOpenMax(tail=12 * r, rank=2)
-    again.fit(np.repeat(logits, r, axis=0), np.repeat(labels, r))
+    again.fit(None, np.repeat(logits, r, axis=0), np.repeat(labels, r))
     assert np.allclose(again.means_, once.means_) and np.allclose(again.weibull_, once.weibull_)
-    assert np.allclose(again.predict_proba(logits), once.predict_proba(logits))
+    assert np.allclose(again.predict_proba(None, logits), once.predict_proba(None, logits))
 
 
 @pytest.mark.parametrize("r", [2, 5])
 def test_repeated_rows_shrink_the_advised_covariance_r_times_less(r):
-    rows, labels, logits = data(**EVEN)
-    held, held_labels, _ = data(1, **EVEN)
-    once = OpenMax(0.3).fit(rows, labels, held, held_labels)
+    (rows, logits, labels), held = data(**EVEN), data(1, **EVEN)
+    once = OpenMax(tail=0.3).fit(rows, logits, labels).fit_held(*held)
     # Repeated held-out rows: the same share of them is the tail, and the same curve fits it.
-    again = OpenMax(0.3)
-    again.fit(rows, labels, np.repeat(held, r, axis=0), np.repeat(held_labels, r))
+    again = OpenMax(tail=0.3).fit(rows, logits, labels)
+    again.fit_held(*(np.repeat(part, r, axis=0) for part in held))
     assert np.allclose(again.weibull_, once.weibull_)
     assert np.allclose(again.predict_proba(rows, logits), once.predict_proba(rows, logits))
     # Repeated training rows: the tied covariance S divides by N, so S stays; the Ledoit-Wolf weight
     # of the round part, a variance over N, falls to 1/r.
-    again.fit(np.repeat(rows, r, axis=0), np.repeat(labels, r), held, held_labels)
+    again.fit(*(np.repeat(part, r, axis=0) for part in (rows, logits, labels)))
     assert np.allclose(again.gaussians_.means_, once.gaussians_.means_)
     residuals = unit(rows) - once.gaussians_.means_[labels]
     S, weight = residuals.T @ residuals / len(rows), ledoit_wolf(residuals, assume_centered=True)[1]
@@ -444,29 +429,29 @@ def test_one_dimension_works_where_it_can():
     rows = np.linspace(1, 2, 10)[:, None] * np.repeat([-1, 1], 5)[:, None]
     labels = np.repeat([0, 1], 5)
     with pytest.raises(CourseError, match="no tail to fit"):
-        PrintedOpenMax().fit(rows, labels)
+        PrintedOpenMax().fit(rows, None, labels)
     with pytest.raises(CourseError, match="singular"):
-        OpenMax().fit(rows, labels, rows, labels)
+        OpenMax().fit(rows, None, labels)
 
 
 def test_a_class_without_a_correct_row_takes_all_it_has():
-    _, labels, logits = data()
+    _, logits, labels = data()
     logits[labels == 1, 1] = -99
     with pytest.warns(UserWarning, match="class 1 has no correct row"):
-        model = BendaleOpenMax().fit(logits, labels)
+        model = BendaleOpenMax().fit(None, logits, labels)
     assert np.allclose(model.means_[1], logits[labels == 1].mean(axis=0))
 
 
 def test_a_class_of_one_row_borrows_the_tail_of_all():
-    rows, labels, logits = data(counts=(30, 30, 1))
+    seen = data(counts=(30, 30, 1))
     with pytest.warns(UserWarning, match="class 2: fewer than 3 distances"):
-        model = BendaleOpenMax().fit(logits, labels)
-    assert np.isfinite(model.predict_proba(logits)).all()
+        model = BendaleOpenMax().fit(*seen)
+    assert np.isfinite(model.predict_proba(*seen[:2])).all()
     with pytest.warns(UserWarning, match="one row: its covariance"):
-        model = PrintedOpenMax().fit(rows, labels)
-    assert np.isfinite(model.predict_proba(rows, logits)).all()
-    with pytest.warns(UserWarning, match="class 2: fewer than 3"):
-        OpenMax().fit(rows, labels, rows[:60], labels[:60])  # no held-out row of class 2 at all
+        model = PrintedOpenMax().fit(*seen)
+    assert np.isfinite(model.predict_proba(*seen[:2])).all()
+    with pytest.warns(UserWarning, match="class 2: fewer than 3"):  # no held-out row of class 2
+        OpenMax().fit(*seen).fit_held(*(part[:60] for part in seen))
 
 
 def test_short_and_equal_tails():
@@ -480,8 +465,8 @@ def test_short_and_equal_tails():
 
 def test_the_other_distance_of_bendales_code():
     """Euclidean / 200 + (1 - cosine), row by row; a row without direction counts as unlike all."""
-    rows, labels, logits = data()
-    model = BendaleOpenMax(rank=2, distance="eucos").fit(logits, labels)
+    _, logits, labels = data()
+    model = BendaleOpenMax(rank=2, distance="eucos").fit(None, logits, labels)
     new = np.vstack([logits[:5], np.zeros_like(logits[:1])])
     for v, found in zip(new, model._distances(new), strict=True):
         for mean, d in zip(model.means_, found, strict=True):
@@ -489,26 +474,36 @@ def test_the_other_distance_of_bendales_code():
             cosine = v @ mean / length if length else 0.0
             assert np.isclose(d, np.linalg.norm(v - mean) / 200 + 1 - cosine)
     assert not np.allclose(
-        model.predict_proba(logits),
-        BendaleOpenMax(rank=2).fit(logits, labels).predict_proba(logits),
+        model.predict_proba(None, logits),
+        BendaleOpenMax(rank=2).fit(None, logits, labels).predict_proba(None, logits),
     )
 
 
+def test_a_rank_beyond_the_classes_is_all_of_them():
+    rows, logits, labels = data()
+    found = [BendaleOpenMax(rank=rank).fit(rows, logits, labels).predict_proba(rows, logits)
+             for rank in (2, 3, 9)]  # fmt: skip
+    assert (found[1] == found[2]).all() and not np.allclose(found[0], found[1])
+
+
 def test_bad_input_is_one_clear_line():
-    rows, labels, logits = data()
+    rows, logits, labels = data()
     with pytest.raises(CourseError, match="distance: expected euclidean or eucos"):
-        BendaleOpenMax(rank=2, distance="cosine").fit(logits, labels)
-    with pytest.raises(CourseError, match="rank: expected 1 to 3"):
-        BendaleOpenMax(rank=4).fit(logits, labels)
+        BendaleOpenMax(rank=2, distance="cosine").fit(rows, logits, labels)
+    with pytest.raises(CourseError, match="rank: expected 1 or more"):
+        BendaleOpenMax(rank=0).fit(rows, logits, labels)
     with pytest.raises(CourseError, match="tail: expected a fraction"):
-        PrintedOpenMax(tail=0).fit(rows, labels)
+        PrintedOpenMax(tail=0).fit(rows, logits, labels)
     with pytest.raises(CourseError, match="class 1 has no row"):
-        BendaleOpenMax().fit(logits[labels != 1], labels[labels != 1])
+        BendaleOpenMax().fit(rows[labels != 1], logits[labels != 1], labels[labels != 1])
     with pytest.raises(CourseError, match="from 0 up"):
-        PrintedOpenMax().fit(rows, np.full(len(rows), -1))
-    with pytest.raises(CourseError, match="held_out_y: class 3 was not fitted"):
-        OpenMax().fit(rows, labels, rows[:3], np.array([3, 3, 3]))
-    model = OpenMax().fit(rows, labels, rows, labels)
+        PrintedOpenMax().fit(rows, logits, np.full(len(rows), -1))
+    with pytest.raises(CourseError, match="space: 'embeddings' or 'logits'"):
+        OpenMax("cosine").fit(rows, logits, labels)
+    model = OpenMax().fit(rows, logits, labels)
+    with pytest.raises(CourseError, match="class 3 was not fitted"):
+        model.fit_held(rows[:3], logits[:3], np.array([3, 3, 3]))
+    model.fit_held(rows, logits, labels)
     with pytest.raises(CourseError, match="expected shape"):
         model.predict_proba(rows, logits[:, :2])
     with pytest.raises(CourseError, match="150 rows"):
@@ -516,7 +511,5 @@ def test_bad_input_is_one_clear_line():
 
 
 def test_parameters_are_those_of_scikit_learn():
-    from sklearn.base import clone
-
     for model in (PrintedOpenMax(tail=0.2), BendaleOpenMax(rank=2), OpenMax(tail=0.7)):
         assert clone(model).get_params() == model.get_params()

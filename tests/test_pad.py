@@ -1,14 +1,14 @@
-"""Triplet thresholds, PAD points, names, and what can be named at all."""
+"""PAD points, names, and what can be named at all."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import pad
+from helpers import arrays
 from helpers.emotions import PAD, PAD_SOURCE
 from helpers.errors import CourseError
-from helpers.pad import TripletThresholds, name_points, pad_points, reach, reachable_share
+from helpers.pad import name_points, pad_points, reach, reachable_share
 
 KNOWN = ("neutral", "happy", "sad", "angry", "surprised")
 # Source 2, table 1, and neutral: the candidates without the course's own assumptions.
@@ -17,76 +17,6 @@ TABLE_1 = {
     for name in (*KNOWN, "optimistic", "relaxed", "mild", "bored", "fearful", "anxious")
     + ("disgust", "hostile")
 }
-
-
-def triplet():
-    """η = (0.8, 0.6), leads 0.6 and 0.2; ε = ρ = 0.5: μ = (0.4, 0.3), δ = (0.3, 0.1)."""
-    probs = np.array([[0.9, 0.1], [0.7, 0.3], [0.4, 0.6], [0.1, 0.9]])
-    return TripletThresholds(0.5, 0.5).fit(probs, np.array([0, 0, 1, 0]))
-
-
-def test_thresholds_by_hand():
-    model = triplet()  # the last row is wrong, so it counts nowhere
-    assert np.allclose(model.eta_, [0.8, 0.6])
-    assert np.allclose(model.mu_, [0.4, 0.3])
-    assert np.allclose(model.delta_, [0.3, 0.1])
-
-
-def test_decisions_by_hand():
-    model = triplet()
-    probs = np.array(
-        [
-            [0.85, 0.15],  # above η_0
-            [0.70, 0.30],  # between, lead 0.4 >= δ_0
-            [0.55, 0.45],  # between, lead 0.1 < δ_0
-            [0.44, 0.56],  # between for class 1, lead 0.12 >= δ_1
-        ]
-    )
-    assert model.predict(probs).tolist() == [0, 0, -1, 1]
-    assert np.allclose(model.score_samples(probs), [-0.4, -0.1, 0.2, -0.02])
-    # All below μ: unknown, whatever the lead (scores need not be probabilities).
-    assert model.predict([[0.35, 0.0]]).tolist() == [-1]
-    # The case the source leaves open: p_0 = 0.35 < μ_0, yet p_1 = 0.31 >= μ_1; the lead decides.
-    assert model.predict([[0.35, 0.31]]).tolist() == [-1]
-    model.delta_ = np.array([0.01, 0.01])
-    assert model.predict([[0.35, 0.31]]).tolist() == [0]
-
-
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10_000), order=st.permutations(range(4)))
-def test_permuted_and_repeated_rows(seed, order):
-    rng = np.random.default_rng(seed)
-    probs = rng.dirichlet(np.ones(4), 40)
-    labels = probs.argmax(axis=1)
-    labels[:4] = range(4)
-    probs[:4] = 0.7 * np.eye(4) + 0.075  # each class has a correct row
-    model = TripletThresholds().fit(probs, labels)
-    scores = model.score_samples(probs)
-    moved = TripletThresholds().fit(probs[:, order], np.argsort(order)[labels])
-    assert np.allclose(moved.score_samples(probs[:, order]), scores)
-    twice = TripletThresholds().fit(np.r_[probs, probs], np.r_[labels, labels])
-    assert np.allclose(twice.score_samples(probs), scores)
-    assert np.allclose(model.score_samples(probs.astype(np.float32)), scores, atol=1e-4)
-    # The score and the rule in words say the same.
-    top, lead = probs.max(axis=1), np.diff(np.sort(probs, axis=1)[:, -2:])[:, 0]
-    best = probs.argmax(axis=1)
-    kept = (top >= model.eta_[best]) | (
-        (probs >= model.mu_).any(axis=1) & (lead >= model.delta_[best])
-    )
-    assert ((model.predict(probs) >= 0) == kept).all()
-
-
-def test_classes_without_a_correct_row():
-    probs = np.array([[0.8, 0.2], [0.6, 0.4]])
-    with pytest.warns(UserWarning, match="class 1 has no correct row"):
-        model = TripletThresholds().fit(probs, np.array([0, 1]))
-    assert np.allclose(model.eta_, [0.8, 0.8])
-    with pytest.raises(CourseError, match="no row is classified correctly"):
-        TripletThresholds().fit(probs, np.array([1, 1]))
-    with pytest.raises(CourseError, match="two classes"):
-        TripletThresholds().fit(np.ones((3, 1)), np.zeros(3, dtype=int))
-    with pytest.raises(CourseError, match="epsilon"):
-        TripletThresholds(epsilon=1.5).fit(probs, np.array([0, 0]))
 
 
 def test_points_and_names_by_hand():
@@ -218,7 +148,7 @@ def test_names_come_in_chunks_that_change_nothing(monkeypatch):
     apart = np.sqrt(((points[:, None] - table) ** 2).sum(axis=2))
     wanted = np.array(list(PAD))[np.argsort(apart, axis=1, kind="stable")]
     for chunk in (1, 40, 4_000_000):
-        monkeypatch.setattr(pad, "CHUNK", chunk)
+        monkeypatch.setattr(arrays, "CHUNK", chunk)
         for top in (1, 3, len(PAD)):
             assert (name_points(points, PAD, top) == wanted[:, :top]).all()
             assert (name_points(points.astype(np.float32), PAD, top)[:, 0] == wanted[:, 0]).all()

@@ -1,5 +1,6 @@
 """Pseudo-unknowns: who is left out of what, and thresholds that carry over."""
 
+import dataclasses
 import json
 from functools import partial
 
@@ -11,7 +12,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from helpers import artefact, contest, metrics, pseudo
+from helpers.detectors import Detector, Mahalanobis, TripletThresholds
 from helpers.errors import CourseError
+from helpers.openmax import OpenMax, PrintedOpenMax
 
 rng = np.random.default_rng(0)
 SPEAKERS = np.repeat([f"s{i}" for i in range(9)], 30)
@@ -67,7 +70,7 @@ def test_true_unknowns_have_no_say():
     found, moved = cases(), EMBEDDINGS.copy()
     moved[LABELS < 0] += 100
     again = pseudo.trials(moved, LABELS, SPEAKERS, FIT[LABELS[FIT] >= 0], found[0].held, TUNE)
-    detector = contest.Mahalanobis()
+    detector = Mahalanobis()
     assert pseudo.tune({0: detector}, found.values()) == pseudo.tune({0: detector}, again.values())
 
 
@@ -79,37 +82,85 @@ def test_three_emotions_are_too_few():
         pseudo.head(EMBEDDINGS, LABELS, np.flatnonzero((LABELS == 0) | (LABELS == 1)))
 
 
-def test_no_speaker_is_served_by_its_own_clips():
-    served = []
+class Spy(Detector):
+    """Scores are the first embedding; keeps what ``fit_held`` and ``score_samples`` were given."""
 
-    def spy(case, rows):
-        served.append((set(SPEAKERS[case.held]), set(SPEAKERS[rows])))
-        return np.arange(len(LABELS))[rows].astype(float)
+    seen: list = []
 
+    def fit_held(self, embeddings, logits, y):
+        self.held_ = embeddings[:, 1]
+        return self
+
+    def score_samples(self, embeddings, logits):
+        self.seen.append((self.held_, embeddings[:, 1]))
+        return embeddings[:, 0]
+
+
+def scored(values):
+    """A case in which ``Spy`` gives each clip its value; the second column says who speaks."""
     case = cases()[0]
-    assert (pseudo.crossed(spy, case, case.score) == case.score).all()  # each score in its place
-    assert len(served) == 2 and not any(held & mine for held, mine in served)
+    who = np.unique(SPEAKERS, return_inverse=True)[1]
+    return dataclasses.replace(case, embeddings=np.column_stack([values, who]).astype(float))
+
+
+def test_no_speaker_is_served_by_its_own_clips():
+    case, Spy.seen = scored(np.arange(len(LABELS))), []
+    assert (pseudo.crossed(Spy(), case, case.score) == case.score).all()  # each in its place
+    parts = [(set(held), set(mine)) for held, mine in Spy.seen]
+    assert parts == [({6}, {5}), ({5}, {6})]
     alone = case.score[SPEAKERS[case.score] == "s5"]
-    lone = pseudo.replace(case, held=case.held[SPEAKERS[case.held] == "s5"])
-    assert len(pseudo.crossed(spy, lone, alone)) == len(alone)  # nobody else: in sample
+    lone = dataclasses.replace(case, held=case.held[SPEAKERS[case.held] == "s5"])
+    assert len(pseudo.crossed(Spy(), lone, alone)) == len(alone)  # nobody else: in sample
 
 
 def test_rate_and_f1_by_hand():
     case = cases()[0]
+    case = scored(np.where(case.labels < 0, 5.0, np.linspace(0, 1, len(LABELS))))
     unknown = case.labels[case.score] < 0
-
-    values = np.where(case.labels < 0, 5.0, np.linspace(0, 1, len(LABELS)))
-    found = pseudo.tune({0: lambda case, rows: values[rows]}, [case], prevalence=0.5)[0]
+    found = pseudo.tune({0: Spy()}, [case], prevalence=0.5)[0]
     false = 1 / (~unknown).sum()  # 1 % of so few clips is the top one
     assert found.auroc == 1 and found.rate == pytest.approx(0.01)
     assert found.f1 == pytest.approx(2 * 0.5 / (0.5 + 0.5 * false + 0.5))
 
 
 def test_a_threshold_flags_the_share_of_known_clips_that_was_asked_for():
-    case = cases()[0]
-    values = rng.permutation(len(LABELS)).astype(float)
-    limit = pseudo.threshold(lambda case, rows: values[rows], case, 0.25)
+    values = rng.permutation(len(LABELS))
+    case = scored(values)
+    limit = pseudo.threshold(Spy(), case, 0.25)
     assert np.mean(values[case.held] >= limit) == pytest.approx(0.25, abs=1 / len(case.held))
+
+
+@pytest.mark.filterwarnings("ignore:class", "ignore:every clip")
+@pytest.mark.parametrize("kind", [PrintedOpenMax, OpenMax, TripletThresholds, Mahalanobis])
+def test_scoring_changes_no_detector_that_is_kept(kind):
+    case, detector, before = cases()[0], kind(), repr(kind())
+    first = case.fitted(detector)
+    state = {k: np.copy(v) for k, v in vars(first).items() if isinstance(v, np.ndarray)}
+    scores = first.score_samples(*case.inputs(case.score))
+    # Other held clips, other settings: neither the first one nor what was given has changed.
+    other = case.fitted(detector, case.held[::3])
+    case.scores(kind(), case.score)
+    assert repr(detector) == before and other is not first
+    assert all((getattr(first, k) == v).all() for k, v in state.items())
+    assert (first.score_samples(*case.inputs(case.score)) == scores).all()
+    assert (case.scores(detector, case.score) == scores).all()
+    if kind is not Mahalanobis:
+        assert (other.score_samples(*case.inputs(case.score)) != scores).any()
+
+
+@pytest.mark.filterwarnings("ignore:class", "ignore:every clip", "ignore:.*calib")
+@pytest.mark.parametrize("name", contest.GRIDS)
+def test_a_case_with_other_arrays_fits_anew(name):
+    case, detector = cases()[0], contest.GRIDS[name][0]
+    case.scores(detector, case.score)  # something is kept
+    changes = {"embeddings": case.embeddings[:, ::-1] ** 3, "logits": case.logits[:, ::-1] ** 3}
+    for change in ({"fit": case.fit[::2]}, {"held": case.held[::3]}, changes):
+        fresh = pseudo.Case(
+            **{f.name: getattr(case, f.name) for f in dataclasses.fields(case) if f.init} | change
+        )
+        moved = dataclasses.replace(case, **change)
+        wanted = fresh.scores(detector, case.score)
+        assert (moved.scores(detector, case.score) == wanted).all()
 
 
 def tiny_artefact():
@@ -145,32 +196,36 @@ def test_the_contest_gives_every_rival_its_own_settings_and_threshold():
         assert (outcome.flagged == (outcome.scores >= limits)).all()
     ranked = metrics.within_turns(metrics.auroc, turn, outcomes["mahalanobis"].scores, unknown)
     assert ranked > 0.95
-    alone = contest.run(art, EMBEDDINGS, names=("recommended",))["recommended"]
-    assert (alone.scores == outcomes["recommended"].scores).all()  # others do not disturb it
+    alone = contest.run(art, EMBEDDINGS, names=("openmax",))["openmax"]
+    assert (alone.scores == outcomes["openmax"].scores).all()  # others do not disturb it
 
 
 def test_the_recommended_form_is_fixed_on_the_other_corpus(tmp_path, monkeypatch):
     kept = {"emodb": {"space": "logits", "tail": 1.0}, "ravdess": {"space": "x", "tail": 0.25}}
     (tmp_path / "fixed.json").write_text(json.dumps({"small": kept}))
     monkeypatch.setattr(contest, "FIXED", tmp_path / "fixed.json")
-    fixed = partial(contest.grid, "recommended")
-    assert fixed("ravdess", "small") == [contest.Recommended("logits", 1.0)]
-    assert fixed("emodb", "/some/folder/small") == [contest.Recommended("x", 0.25)]
-    assert fixed("embedded", "small") == contest.GRIDS["recommended"]
-    assert fixed("emodb", "another/encoder") == contest.GRIDS["recommended"]
-    assert contest.grid("bendale", "emodb", "small") == contest.GRIDS["bendale"]
+    fixed = partial(contest.grid, "openmax")
+    assert repr(fixed("ravdess", "small")) == repr([OpenMax("logits", 1.0)])
+    assert repr(fixed("emodb", "/some/folder/small")) == repr([OpenMax("x", 0.25)])
+    assert fixed("embedded", "small") == contest.GRIDS["openmax"]
+    assert fixed("emodb", "another/encoder") == contest.GRIDS["openmax"]
+    assert contest.grid("openmax_bendale", "emodb", "small") == contest.GRIDS["openmax_bendale"]
 
 
 @pytest.mark.filterwarnings("ignore:class", "ignore:every clip")
-@pytest.mark.parametrize("name", ["source", "bendale", "recommended"])
+@pytest.mark.parametrize("name", ["openmax_printed", "openmax_bendale", "openmax"])
 def test_probabilities_hold_what_the_scores_rank(name):
     case = contest.case(tiny_artefact(), 0)
     detector = contest.GRIDS[name][0]
-    probs = detector.proba(case, case.score)
+    probs = case.fitted(detector).predict_proba(*case.inputs(case.score))
     assert probs.shape == (len(case.score), 5) and np.allclose(probs.sum(axis=1), 1)
-    order = np.argsort(detector(case, case.score))
+    order = np.argsort(case.scores(detector, case.score))
     assert (np.diff(probs[order, -1]) >= -1e-9).all()
-    assert contest.settings(detector) != "none"
+
+
+def test_what_was_chosen_is_said_in_words():
+    assert contest.chosen("openmax_printed", PrintedOpenMax(0.01, 0.5)) == "epsilon 0.01, tail 0.5"
+    assert contest.chosen("mahalanobis", Mahalanobis()) == "none"
 
 
 def test_ranking_metrics_are_taken_within_turns():
@@ -184,6 +239,7 @@ def test_ranking_metrics_are_taken_within_turns():
 @pytest.mark.filterwarnings("ignore:class", "ignore:every clip")
 @pytest.mark.parametrize("space", ["embeddings", "logits"])
 def test_a_shift_of_all_logits_leaves_the_recommended_detector_alone(space):
-    case, detector = contest.case(tiny_artefact(), 0), contest.Recommended(space, 0.5)
-    moved = pseudo.replace(case, logits=case.logits + 5, kept={})
-    assert np.allclose(detector.proba(case, case.score), detector.proba(moved, case.score))
+    case, detector = contest.case(tiny_artefact(), 0), OpenMax(space, 0.5)
+    moved = dataclasses.replace(case, logits=case.logits + 5)
+    found, again = (c.fitted(detector).predict_proba(*c.inputs(case.score)) for c in (case, moved))
+    assert np.allclose(found, again)

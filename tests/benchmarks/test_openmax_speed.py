@@ -39,7 +39,7 @@ def test_five_times_faster_the_same_and_lean(record_property):
     labels = np.arange(2000) % CLASSES
     centres = rng.normal(size=(CLASSES, WIDTH))
     training = centres[labels] + rng.normal(size=(2000, WIDTH))
-    model = PrintedOpenMax(epsilon=1e-5, tail=0.5, temperature=1.5).fit(training, labels)
+    model = PrintedOpenMax(1e-5, 0.5, temperature=1.5).fit(training, None, labels)
     model.weibull_[:, 1] *= 1.5  # in-sample tails saturate; this keeps w between 0 and 1
     units = training / np.linalg.norm(training, axis=1, keepdims=True)
     ridge = 1e-5 * np.eye(WIDTH)

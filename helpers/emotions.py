@@ -78,14 +78,17 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in EMOTIONS if name in present)
 
 
-def partition(corpus: str, present: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def partition(
+    corpus: str, present: Iterable[str], known: Iterable[str] | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Split the emotions of a corpus into (known, unknown), both in canonical order.
 
-    Known are those of ``KNOWN`` that the corpus has (``KNOWN_IN`` lists exceptions), unknown is the
-    rest. With fewer than two known ones there is nothing to classify: then all are known.
+    ``known``: what to teach, in any spelling of the table; else ``KNOWN`` (``KNOWN_IN`` lists
+    exceptions). What the corpus lacks is passed over, and the rest is unknown. With fewer than two
+    known ones there is nothing to classify: then all are known.
     """
     present = in_order(present)
-    teach = KNOWN_IN.get(corpus, KNOWN)
+    teach = KNOWN_IN.get(corpus, KNOWN) if known is None else {canonical(name) for name in known}
     known = tuple(name for name in present if name in teach)
     if len(known) < 2:
         return present, ()

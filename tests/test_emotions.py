@@ -62,3 +62,12 @@ def test_partition_of_emodb_and_of_corpora_that_lack_something():
     esd = ["neutral", "happy", "sad", "angry", "surprised"]
     assert emotions.partition("esd", esd)[1] == ("surprised",)
     assert emotions.partition("folder:x", ["calm", "bored"]) == (("calm", "bored"), ())
+
+
+def test_partition_takes_what_is_to_be_taught():
+    known, unknown = emotions.partition("ravdess", RAVDESS, ("Fear", "sad", "bored"))
+    assert known == ("sad", "fearful")  # nobody is bored in this corpus
+    assert unknown == ("neutral", "calm", "happy", "angry", "disgust", "surprised")
+    assert emotions.partition("esd", ["happy", "surprised"], ("happy", "surprised"))[1] == ()
+    with pytest.raises(CourseError, match="'hapy' is not in the table"):
+        emotions.partition("ravdess", RAVDESS, ("hapy", "sad"))

@@ -28,7 +28,7 @@ LINES = {"median": 10, "nine in ten": 25, "longest": 40, "folded, %": 15}  # of 
 
 # What is still to be mended; each entry goes with the change that mends it.
 OWED_CODE = {"helpers": 400}  # lines of code above the budget
-OWED_IMPORTS = {"pseudo imports metrics"}
+OWED_IMPORTS: set[str] = set()
 OWED_LENGTH = {
     "helpers/encoders.py",
     "helpers/training.py",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from helpers import probe
 from helpers.calibration import TemperatureScaling
 from helpers.errors import CourseError
 
@@ -91,24 +92,6 @@ class Found:
     auroc: float
 
 
-def head(embeddings, labels, rows, strength: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """Multinomial logistic regression fitted on ``rows``: weight (K, H), bias (K,).
-
-    ``logits = embeddings @ weight.T + bias``. ``strength``: C of scikit-learn. CourseError for
-    fewer than three classes (two would have one logit between them).
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
-    if len(np.unique(labels[rows])) < 3:
-        raise CourseError("a multinomial head needs three emotions or more to tell apart")
-    scaler = StandardScaler().fit(embeddings[rows])
-    model = LogisticRegression(C=strength, max_iter=200, tol=1e-3)
-    model.fit(scaler.transform(embeddings[rows]), labels[rows])
-    weight = model.coef_ / scaler.scale_
-    return weight, model.intercept_ - weight @ scaler.mean_
-
-
 @threadpool_limits.wrap(limits=1, user_api="blas")  # a small head an emotion: threads only wait
 def trials(embeddings, labels, speakers, fit, held, score) -> dict[int, Case]:
     """One case per known emotion left out, by its number; it is -1 in ``case.labels``.
@@ -130,7 +113,7 @@ def trials(embeddings, labels, speakers, fit, held, score) -> dict[int, Case]:
         left = names[names != out]
         y = np.where(np.isin(labels, left), np.searchsorted(left, labels), -1)
         rows, tails = fit[y[fit] >= 0], held[y[held] >= 0]
-        weight, bias = head(embeddings, y, rows)
+        weight, bias = probe.fit(embeddings[rows], y[rows])
         logits = embeddings @ weight.T + bias
         cases[int(out)] = Case(embeddings, logits, y, speakers, rows, tails, score, (weight, bias))
     return cases

@@ -1,355 +1,133 @@
-"""Linear probes, and the model artefact made turn by turn (lesson 02)."""
+"""The loop that trains every network of the course (lessons 02 and 09), by transformers' Trainer.
+
+Apart from `finetune`, because the Trainer takes seconds to import and most lessons train nothing.
+"""
 
 import json
-import re
 import shutil
-from dataclasses import asdict, replace
+import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import recall_score
-from sklearn.model_selection import GroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
+from sklearn.metrics import precision_recall_fscore_support
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
 
-from helpers import artefact as kept
-from helpers import audio, emotions, encoders, networks, splits
-from helpers.cache import key
-from helpers.errors import CourseError, nearest
-from helpers.files import replacing
-from helpers.finetune import PROFILES, Clips, fast_bf16, read, settings_for
+from helpers.encoders import bar, quiet
+from helpers.profiles import fast_bf16
 
 
-def _linear(strength):
-    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))
-
-
-@threadpool_limits.wrap(limits=1, user_api="blas")  # many small fits: threads only wait
-def probe(features, labels, groups, train, test, strengths=(1e-3, 1e-2, 1e-1)) -> dict:
-    """Linear probe on frozen features `(n, L, H)`: layer and C chosen on `train` speakers alone.
-
-    Cross-validation over `groups` (speakers) inside `train` chooses by UAR. Returns `layer`, `C`,
-    the UAR `scores (L, C)` of that choice, `predicted` labels of `test`, and the probe as one
-    linear map on the chosen layer: `weight (K, H)`, `bias (K,)`.
-    """
-    folds = min(3, len(np.unique(groups[train])))
-    if folds < 2:
-        raise CourseError("a probe needs two training speakers to choose its layer by")
-    scores = np.zeros((features.shape[1], len(strengths)))
-    for inner, outer in GroupKFold(folds).split(train, groups=groups[train]):
-        inner, outer = train[inner], train[outer]
-        for layer, s in np.ndindex(*scores.shape):
-            fitted = _linear(strengths[s]).fit(features[inner, layer], labels[inner])
-            scores[layer, s] += (
-                recall_score(
-                    labels[outer],
-                    fitted.predict(features[outer, layer]),
-                    average="macro",
-                    labels=np.unique(labels[outer]),
-                )
-                / folds
-            )
-    layer, s = np.unravel_index(scores.argmax(), scores.shape)
-    fitted = _linear(strengths[s]).fit(features[train, layer], labels[train])
-    scaler, linear = fitted[0], fitted[1]
-    weight = linear.coef_ / scaler.scale_
-    bias = linear.intercept_ - weight @ scaler.mean_
-    if len(weight) == 1:  # two classes have one logit between them: half of it for each
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+def epoch_metrics(output) -> dict:
+    """Accuracy and macro precision, recall (= UAR) and F1: the columns of source 1's table 1."""
+    logits = output.predictions[0] if isinstance(output.predictions, tuple) else output.predictions
+    truth, guess = output.label_ids, logits.argmax(-1)
+    macro = precision_recall_fscore_support(
+        truth, guess, average="macro", labels=np.unique(truth), zero_division=0
+    )
     return {
-        "layer": int(layer),
-        "C": strengths[s],
-        "scores": scores,
-        "weight": weight,
-        "bias": bias,
-        "predicted": fitted.predict(features[test, layer]),
+        "accuracy": float((guess == truth).mean()),
+        **dict(zip(("precision", "recall", "f1"), map(float, macro[:3]), strict=True)),
     }
 
 
-def artefact(
-    frame,
-    encoder="embedded",
-    seed=0,
-    profile="quick",
-    folder="runs/course",
-    split="rotation",
-    progress=True,
-) -> kept.Artefact:
-    """The artefact of this corpus, encoder, seed and profile below `folder`: read it, or make it.
+COLUMNS = {
+    "loss": "train_loss",
+    "eval_loss": "val_loss",
+    **{f"eval_{name}": name for name in ("accuracy", "precision", "recall", "f1")},
+}
 
-    `frame`: `corpora.frame(...)`. `split`: "rotation" over speakers or "random" (the sources'
-    way). Only known emotions are fitted on. A turn that is done is kept; a rerun goes on there.
-    Errors: CourseError when a fold lacks a class, a file is damaged, or another run is at it.
+
+class _Watch(TrainerCallback):
+    """A bar over steps, the seconds of each epoch, and a mark on a checkpoint that is whole."""
+
+    def __init__(self, progress):
+        self.seconds, self.began, self.progress = {}, 0.0, progress
+
+    def on_train_begin(self, args, state, control, **_):
+        self.bar = bar(self.progress, "fine-tune", state.max_steps, "step", state.global_step)
+
+    def on_step_end(self, args, state, control, **_):
+        self.bar.update()
+
+    def on_evaluate(self, args, state, control, metrics, **_):
+        self.bar.set_postfix(recall=f"{metrics['eval_recall']:.3f}")
+
+    def on_train_end(self, args, state, control, **_):
+        self.bar.close()
+
+    def on_epoch_begin(self, args, state, control, **_):
+        self.began = time.perf_counter()
+
+    def on_epoch_end(self, args, state, control, **_):
+        self.seconds[round(state.epoch)] = time.perf_counter() - self.began
+
+    def on_save(self, args, state, control, **_):
+        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        (checkpoint / "whole.json").write_text(json.dumps(self.seconds))
+
+
+def fit(model, train, stop, collate, settings, folder, seed, progress=True) -> list[dict]:
+    """Fine-tune `model` in place; return a row an epoch (source 1's table 1, and seconds).
+
+    `model`: any module whose `forward(labels=…, **batch)` gives an output with `loss` and `logits`.
+    `train`, `stop`: datasets; `collate` makes a batch, labels included, of their items. The
+    weights kept are those of the epoch with the best recall on `stop` (the last one if it is
+    empty). Checkpoints go to `folder` at each epoch's end; a rerun goes on from the last whole one
+    and ends at the same weights.
     """
-    if profile not in PROFILES:
-        raise CourseError(
-            f"profile '{profile}': use {', '.join(PROFILES)}{nearest(profile, PROFILES)}"
-        )
-    if isinstance(encoder, str):
-        encoder = encoders.load(encoder, dtype_for(PROFILES[profile]))
-    settings = settings_for(profile, encoder)
-    how = {
-        "corpus": corpus_of(frame),
-        "encoder": encoder.name,
-        "encoder_key": encoder.key,
-        "dtype": encoder.dtype,
-        "seed": seed,
-        "profile": profile,
-        "split": split,
-        "settings": asdict(settings),
-        "segment_s": kept.SEGMENT_S,
-        "hop_s": kept.HOP_S,
-        "clips": _digest(frame),
-    }
-    name = "-".join(
-        [
-            how["corpus"],
-            Path(encoder.name).name,
-            split,
-            profile,
-            str(seed),
-            key(json.dumps(how, sort_keys=True))[:8],
-        ]
+    cpu, staged = not torch.cuda.is_available(), len(stop) > 0
+    folder, watch, resume = Path(folder), _Watch(progress), None
+    for checkpoint in sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name[11:])):
+        if (checkpoint / "whole.json").is_file():
+            resume = checkpoint
+        else:
+            shutil.rmtree(checkpoint)  # cut off while it was written
+    if resume:
+        seconds = json.loads((resume / "whole.json").read_text())
+        watch.seconds.update({int(epoch): value for epoch, value in seconds.items()})
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=settings.epochs,
+        optim="adamw_torch",
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup_steps=settings.warmup,
+        per_device_train_batch_size=settings.batch,
+        per_device_eval_batch_size=settings.batch,
+        bf16=settings.bf16 and fast_bf16(),
+        use_cpu=cpu,
+        seed=seed,
+        data_seed=seed,
+        logging_strategy="epoch",
+        save_strategy="epoch",
+        eval_strategy="epoch" if staged else "no",
+        save_total_limit=2,
+        load_best_model_at_end=staged,
+        metric_for_best_model="recall" if staged else None,
+        greater_is_better=True if staged else None,
+        report_to="none",
+        label_names=["labels"],
+        remove_unused_columns=False,
+        dataloader_pin_memory=not cpu,
+        disable_tqdm=True,
     )
-    place = Path(folder) / "artefacts" / re.sub(r"[^\w+.-]", "_", name)
-    place.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(place / ".lock", timeout=0):
-            if (place / "arrays.npz").is_file():
-                return kept.read(place)
-            frame = frame.reset_index(drop=True)
-            return _make(frame, encoder, seed, settings, place, how, progress)
-    except Timeout:
-        raise CourseError(
-            f"{place}: another run is writing here; wait for it, or choose another --out"
-        ) from None
-
-
-def _digest(frame) -> str:
-    """What clips an artefact was made from: who says what with which emotion, and file sizes."""
-    told = frame[["utterance", "emotion", "speaker", "gender"]].astype(str).to_numpy()
-    sizes = [str(Path(p).stat().st_size) if Path(p).exists() else "" for p in frame["path"]]
-    return key(*told.ravel(), *sizes)
-
-
-def features(paths, encoder, settings, folder, progress=True) -> np.ndarray:
-    """Frozen features `(n, layers + 1, H)`, mean over frames, as `artefact` caches them."""
-    return encoders.embed(
-        paths,
-        encoder,
-        layer="all",
-        length=_length(encoder, settings),
-        cache=Path(folder) / "cache",
-        progress=progress,
+    stopping = staged and settings.patience is not None
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=stop if staged else None,
+        data_collator=collate,
+        compute_metrics=epoch_metrics,
+        callbacks=[watch, *([EarlyStoppingCallback(settings.patience)] if stopping else [])],
     )
-
-
-def frozen(art, frame, encoder="embedded", folder="runs/course", progress=True) -> np.ndarray:
-    """Embeddings `(n, H)` of the clips of `art` by its encoder *before* fine-tuning, cached.
-
-    `frame`, `encoder`, `folder`: as given to `artefact`. Pseudo-unknowns need them: no label has
-    gone into these.
-    """
-    settings = PROFILES[art.how["profile"]]
-    if isinstance(encoder, str):
-        encoder = encoders.load(encoder, art.how["dtype"])
-    paths = frame.set_index("utterance").loc[art.utterances, "path"]
-    return features(paths, encoder, settings, folder, progress)[:, -1]
-
-
-def dtype_for(settings) -> str:
-    """ "bfloat16" where the settings ask for it and the machine is faster with it."""
-    return "bfloat16" if settings.bf16 and fast_bf16() else "float32"
-
-
-def _length(encoder, settings):
-    return settings.samples if settings.fixed or not encoder.masked else None
-
-
-def plan(frame, settings, seed, split="rotation"):
-    """Turns that `settings` run, labels `(n,)` (-1: an unknown emotion) and known emotions.
-
-    Errors: CourseError when a training part lacks a known emotion.
-    """
-    known, _ = emotions.partition(corpus_of(frame), set(frame["emotion"]))
-    labels = np.array([known.index(e) if e in known else -1 for e in frame["emotion"]])
-    by_chance = split == "random"
-    turns = (splits.random_split if by_chance else splits.rotation)(frame, seed=seed)
-    turns = turns[: settings.random_turns if by_chance else settings.turns]
-    splits.require(frame, turns, known)
-    return turns, labels, known
-
-
-def corpus_of(frame) -> str:
-    """ "a", or "a+b" for corpora joined in one table."""
-    return "+".join(sorted(frame["corpus"].unique()))
-
-
-def _make(frame, encoder, seed, settings, place, how, progress) -> kept.Artefact:
-    before = features(frame["path"], encoder, settings, place.parents[1], progress)[:, -1]
-    usable = np.isfinite(before).all(1)
-    frame, before = frame[usable].reset_index(drop=True), before[usable]
-    turns, labels, known = plan(frame, settings, seed, how["split"])
-    if progress:
-        print(f"{how['split']}: {len(turns)} turn(s), {len(frame)} clips, known {', '.join(known)}")
-    split = np.full((len(turns), len(frame)), "train", dtype="<U5")
-    fold, outputs = np.full(len(frame), -1), []
-    for turn in turns:
-        done = place / f"turn-{turn.index}" / "outputs.npz"
-        if not done.is_file():
-            if progress:
-                print(f"turn {turn.index + 1} of {len(turns)}", flush=True)
-            _run_turn(
-                frame,
-                labels,
-                known,
-                before,
-                encoder,
-                turn,
-                seed,
-                settings,
-                done.parent,
-                how["split"] == "rotation",
-                progress,
-            )
-        outputs.append(kept.load_arrays(done))
-        fold[turn.test] = turn.index
-        for part, rows in turn.parts().items():
-            split[turn.index, rows] = part
-    how = {
-        **how,
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "skipped": int((~usable).sum()),
-        "history": [json.loads(str(o["history"])) for o in outputs],
-    }
-    art = kept.Artefact(
-        classes=np.array(known),
-        labels=labels,
-        fold=fold,
-        split=split,
-        how=how,
-        folder=place,
-        **{
-            f"{name}s": frame[name].to_numpy().astype(str)
-            for name in ("utterance", "emotion", "speaker", "gender")
-        },
-        **{
-            name: np.stack([o[name] for o in outputs])
-            for name in ("logits", "embeddings", "head_weight", "head_bias")
-        },
-        **{name: [o[name] for o in outputs] for name in ("segment_logits", "segment_owner")},
-    )
-    kept.write(art, place)
-    for turn in turns:
-        (place / f"turn-{turn.index}" / "outputs.npz").unlink()
-    return art
-
-
-def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place, whole, progress):
-    """Fine-tune one turn and leave `model.safetensors`, `config.json` and `outputs.npz`.
-
-    Scored are all clips that the turn tests, and known emotions elsewhere. Without `whole` only the
-    parts that it tunes and tests on, and no segments: what a split for comparison needs.
-    """
-    from safetensors.torch import save
-    from transformers import set_seed
-
-    from helpers import trainer  # its import takes seconds, and only this function trains
-
-    seed, length = seed * 1000 + turn.index, _length(encoder, settings)
-    set_seed(seed)
-    train, stop = (part[labels[part] >= 0] for part in (turn.train, turn.stop))
-    paths, model = frame["path"].to_numpy(), networks.build(encoder, known)
-    if settings.probe_head:
-        start_as_probe(model, before, labels, frame["speaker"].to_numpy(), train)
-    if settings.freeze_front and hasattr(model, "freeze_feature_encoder"):
-        model.freeze_feature_encoder()
-
-    def clips(rows, crop):
-        return Clips(paths[rows], labels[rows], settings.samples, crop, fixed=length is not None)
-
-    def collate(items):
-        waves, targets = zip(*items, strict=True)
-        return {**encoder.batch(waves), "labels": torch.tensor(targets)}
-
-    history = []
-    if settings.epochs:
-        history = trainer.fit(
-            model,
-            clips(train, not settings.fixed),
-            clips(stop, False),
-            collate,
-            settings,
-            place / "checkpoints",
-            seed,
-            progress,
-        )
-    tuned = replace(encoder, model=model.eval().base_model)
-    scored = np.concatenate([turn.tune[labels[turn.tune] >= 0], turn.test])
-    rows = np.concatenate([scored, train, stop]) if whole else scored
-    embeddings = np.full((len(frame), encoder.hidden_size), np.nan, np.float32)
-    embeddings[rows] = (
-        encoders.embed(paths[rows], tuned, length=length, progress=progress)
-        if settings.epochs
-        else before[rows]
-    )
-    weight, bias = networks.effective_head(model)
-    owner, cut = _segments(scored if whole else scored[:0], paths, tuned)
-    with replacing(place / "model.safetensors") as temporary:
-        temporary.write_bytes(save({n: v.contiguous() for n, v in model.state_dict().items()}))
-    with replacing(place / "config.json") as temporary:
-        temporary.write_text(model.config.to_json_string())
-    kept.save_arrays(
-        place / "outputs.npz",
-        {
-            "embeddings": embeddings,
-            "logits": embeddings @ weight.T + bias,
-            "head_weight": weight,
-            "head_bias": bias,
-            "segment_logits": cut @ weight.T + bias,
-            "segment_owner": owner,
-            "history": json.dumps(history),
-        },
-    )
-    shutil.rmtree(place / "checkpoints", ignore_errors=True)
-
-
-def start_as_probe(model, before, labels, speakers, train):
-    """Give `model` the head that fine-tuning begins with: a probe on last states `before (n, H)`.
-
-    Fitted on rows `train`. Returns `model`.
-    """
-    head = probe(before[:, None], labels, speakers, train, train[:1])
-    networks.start_head(model, head["weight"], head["bias"])
-    return model
-
-
-def _segments(rows, paths, encoder):
-    """The clip `(S,)` that each segment of clips `rows` was cut from, and its embedding `(S, H)`.
-
-    Window by window, so that the waves of a large corpus are never all in memory.
-    """
-    owner, cut = [np.empty(0, int)], [np.empty((0, encoder.hidden_size), np.float32)]
-    for some in np.array_split(rows, len(rows) // encoders.WINDOW + 1) if len(rows) else ():
-        pieces = [audio.segments(read(p), kept.SEGMENT_S, kept.HOP_S) for p in paths[some]]
-        owner.append(np.repeat(some, [len(p) for p in pieces]))
-        cut.append(encoders.embed([s for p in pieces for s in p], encoder, progress=False))
-    return np.concatenate(owner), np.concatenate(cut)
-
-
-def load_model(art: kept.Artefact, turn: int, encoder):
-    """The fine-tuned network of `turn` (evaluation mode). `encoder`: what it was made from."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    model = networks.build(encoder, list(art.classes))
-    try:
-        model.load_state_dict(load_file(art.folder / f"turn-{turn}" / "model.safetensors"))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise kept.damaged(art.folder, str(error).splitlines()[0][:120]) from error
-    return model.eval()
+    trainer.remove_callback(PrinterCallback)
+    with quiet():
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    model.to("cpu").eval()
+    rows = {}
+    for entry in trainer.state.log_history:
+        row = rows.setdefault(round(entry["epoch"]), {"epoch": round(entry["epoch"])})
+        row.update({COLUMNS[name]: entry[name] for name in entry if name in COLUMNS})
+    return [{**row, "seconds": watch.seconds[epoch]} for epoch, row in sorted(rows.items())]

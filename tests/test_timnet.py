@@ -148,10 +148,10 @@ def test_the_loss_of_the_model_is_the_one_asked_for():
 
 
 def test_the_common_loop_trains_it(tmp_path):
-    """Both branches through `trainer.fit`, as every other network of the course."""
+    """Both branches through `training.fit`, as every other network of the course."""
     from dataclasses import replace
 
-    from helpers import finetune, trainer
+    from helpers import profiles, training
 
     torch.manual_seed(0)
     y = np.arange(40) % 2
@@ -163,8 +163,8 @@ def test_the_common_loop_trains_it(tmp_path):
         return {"mfcc": torch.from_numpy(M[rows]), "embedding": torch.from_numpy(E[rows]),
                 "labels": torch.from_numpy(y[rows])}  # fmt: skip
 
-    how = replace(finetune.PROFILES["quick"], epochs=4, learning_rate=1e-2, batch=16, bf16=False)
+    how = replace(profiles.PROFILES["quick"], epochs=4, learning_rate=1e-2, batch=16, bf16=False)
     model = timnet.Ensemble(2, timnet.TemporalNet(blocks=2), 8)
-    history = trainer.fit(model, list(range(30)), list(range(30, 40)), collate, how, tmp_path, 0,
+    history = training.fit(model, list(range(30)), list(range(30, 40)), collate, how, tmp_path, 0,
                            progress=False)  # fmt: skip
     assert len(history) >= 1 and max(row["recall"] for row in history) > 0.8

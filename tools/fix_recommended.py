@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from course.runner import runs
-from helpers import contest, corpora, pseudo, results, training
+from helpers import contest, corpora, finetune, pseudo, results
 from helpers.files import write_json
 
 OPTIONS = contest.GRIDS["openmax"]
@@ -24,8 +24,8 @@ OPTIONS = contest.GRIDS["openmax"]
 def found(run: Path, setting: dict) -> np.ndarray:
     """Mean F1 and AUROC of each option on the pseudo-unknowns of a run: `(options, 2)`."""
     frame = corpora.frame(setting["corpus"])
-    art = training.artefact(frame, setting["encoder"], setting["seeds"][0], setting["profile"], run)
-    frozen = training.frozen(art, frame, setting["encoder"], run)
+    art = finetune.artefact(frame, setting["encoder"], setting["seeds"][0], setting["profile"], run)
+    frozen = finetune.frozen(art, frame, setting["encoder"], run)
     rows = []
     for turn in range(art.turns):
         case = contest.case(art, turn)

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from helpers import corpora, encoders, metrics
 from helpers.errors import CourseError
 from helpers.files import write_json
-from helpers.finetune import fast_bf16
+from helpers.profiles import fast_bf16
 from tools.benchmark_folds import candidates, choose, probe
 from tools.teacher_targets import held_out
 

@@ -27,7 +27,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from helpers import audio, corpora
 from helpers.errors import CourseError
-from helpers.finetune import fast_bf16
+from helpers.profiles import fast_bf16
 
 HEARD = ("crema_d", "nemo", "emogator")
 STRIDE, OFFSET = 320, 200  # a student frame is centred OFFSET samples after the teacher's

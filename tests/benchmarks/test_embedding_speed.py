@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import torch
 
-from helpers import corpora, encoders, finetune
+from helpers import corpora, encoders, profiles
 from helpers.files import write_json
 
 CLIPS = 96
@@ -88,7 +88,7 @@ def test_throughput_against_the_plain_loop(paths):
     seconds = sum(len(encoders.audio.read(p)) for p in paths) / 16_000
     measured = [("plain loop, fp32", best_of(plain), torch.float32),
                 ("embed, fp32", best_of(lambda: ours(exact)), torch.float32)]  # fmt: skip
-    if finetune.fast_bf16():  # emulated elsewhere: minutes for what fp32 does in seconds
+    if profiles.fast_bf16():  # emulated elsewhere: minutes for what fp32 does in seconds
         quick = encoders.load(folder, "bfloat16")
         measured.append(("embed, bf16", best_of(lambda: ours(quick)), torch.bfloat16))
     loop = measured[0][1]

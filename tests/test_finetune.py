@@ -12,11 +12,11 @@ import torch
 from filelock import FileLock
 from tiny_models import save
 
-from helpers import artefact, audio, encoders, finetune, networks, splits, trainer, training
+from helpers import artefact, audio, encoders, finetune, networks, profiles, splits, training
 from helpers.errors import CourseError
 
 TONES = {"neutral": 200, "happy": 500, "sad": 1100, "calm": 2500}  # Hz; calm is unknown
-TINY = finetune.Settings(epochs=3, learning_rate=3e-3, samples=6000, fixed=False, probe_head=True,
+TINY = profiles.Settings(epochs=3, learning_rate=3e-3, samples=6000, fixed=False, probe_head=True,
                          freeze_front=True, bf16=False, patience=None, turns=2, random_turns=1,
                          batch=8, warmup=0.1)  # fmt: skip
 
@@ -45,15 +45,15 @@ def frame(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def tiny_profiles(monkeypatch):
-    monkeypatch.setitem(finetune.PROFILES, "quick", TINY)
+    monkeypatch.setitem(profiles.PROFILES, "quick", TINY)
 
 
 @pytest.fixture(scope="module")
 def made(frame, encoder, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(finetune.PROFILES, "quick", TINY)
+        patch.setitem(profiles.PROFILES, "quick", TINY)
         folder = tmp_path_factory.mktemp("made")
-        return training.artefact(frame, encoder, folder=folder, progress=False)
+        return finetune.artefact(frame, encoder, folder=folder, progress=False)
 
 
 def test_it_learns(made):
@@ -87,14 +87,14 @@ def test_shapes_and_contracts(made, frame):
 
 def test_unknown_emotions_are_never_fitted_on(frame, encoder, tmp_path, monkeypatch):
     seen = []
-    real = trainer.fit
+    real = training.fit
 
     def spy(model, train, stop, *rest):
         seen.extend(train.paths + stop.paths)
         return real(model, train, stop, *rest)
 
-    monkeypatch.setattr(trainer, "fit", spy)
-    training.artefact(frame, encoder, seed=1, folder=tmp_path, progress=False)
+    monkeypatch.setattr(training, "fit", spy)
+    finetune.artefact(frame, encoder, seed=1, folder=tmp_path, progress=False)
     assert seen and not any("calm" in path for path in seen)
 
 
@@ -105,13 +105,13 @@ def test_read_back_is_the_same(made, frame, encoder):
     assert all(map(np.array_equal, again.segment_logits, made.segment_logits))
     assert again.how == made.how and again.how["settings"]["epochs"] == 3
     stamp = (made.folder / "arrays.npz").stat().st_mtime_ns
-    training.artefact(frame, encoder, folder=made.folder.parents[1], progress=False)
+    finetune.artefact(frame, encoder, folder=made.folder.parents[1], progress=False)
     assert (made.folder / "arrays.npz").stat().st_mtime_ns == stamp
 
 
 def test_the_saved_model_gives_the_logits(made, frame, encoder):
     loaded = encoders.load(encoder)
-    model = training.load_model(made, 1, loaded)
+    model = finetune.load_model(made, 1, loaded)
     assert type(model).__name__ == "Wav2Vec2ForSequenceClassification"
     waves = [audio.read(path) for path in frame["path"][:6]]
     with torch.no_grad():
@@ -120,9 +120,9 @@ def test_the_saved_model_gives_the_logits(made, frame, encoder):
 
 
 def test_same_seed_same_figures_other_seed_others(made, frame, encoder, tmp_path):
-    again = training.artefact(frame, encoder, folder=tmp_path, progress=False)
+    again = finetune.artefact(frame, encoder, folder=tmp_path, progress=False)
     np.testing.assert_array_equal(again.logits, made.logits)
-    other = training.artefact(frame, encoder, seed=7, folder=tmp_path, progress=False)
+    other = finetune.artefact(frame, encoder, seed=7, folder=tmp_path, progress=False)
     assert other.folder != again.folder
     assert not np.array_equal(other.pooled()[0][:3], made.pooled()[0][:3])
 
@@ -132,7 +132,7 @@ def test_interrupted_and_run_again_ends_at_the_same_figures(
     made, frame, encoder, tmp_path, monkeypatch, cut
 ):
     calls = {"saves": 0, "fits": 0}
-    real_save, real_fit = trainer._Watch.on_save, trainer.fit
+    real_save, real_fit = training._Watch.on_save, training.fit
 
     def on_save(self, args, state, control, **kwargs):
         calls["saves"] += 1
@@ -149,18 +149,18 @@ def test_interrupted_and_run_again_ends_at_the_same_figures(
         return real_fit(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer._Watch, "on_save", on_save)
-        patch.setattr(trainer, "fit", fit)
+        patch.setattr(training._Watch, "on_save", on_save)
+        patch.setattr(training, "fit", fit)
         with pytest.raises(KeyboardInterrupt):
-            training.artefact(frame, encoder, folder=tmp_path, progress=False)
+            finetune.artefact(frame, encoder, folder=tmp_path, progress=False)
     assert not list(tmp_path.glob("artefacts/*/arrays.npz"))
     steps = []
     monkeypatch.setattr(
-        trainer._Watch,
+        training._Watch,
         "on_step_end",
         lambda self, args, state, control, **_: steps.append(state.global_step),
     )
-    again = training.artefact(frame, encoder, folder=tmp_path, progress=False)
+    again = finetune.artefact(frame, encoder, folder=tmp_path, progress=False)
     np.testing.assert_allclose(again.logits, made.logits, atol=1e-5)
     assert len(steps) < 2 * max(steps)  # it went on, it did not begin again
     assert not list(tmp_path.glob("artefacts/*/*/checkpoints"))
@@ -168,19 +168,19 @@ def test_interrupted_and_run_again_ends_at_the_same_figures(
 
 def test_early_stopping_keeps_the_best_epoch(frame, encoder, tmp_path, monkeypatch):
     stopping = replace(TINY, epochs=12, patience=2, turns=1, learning_rate=1e-6)
-    monkeypatch.setitem(finetune.PROFILES, "quick", stopping)
-    art = training.artefact(frame, encoder, folder=tmp_path, progress=False)
+    monkeypatch.setitem(profiles.PROFILES, "quick", stopping)
+    art = finetune.artefact(frame, encoder, folder=tmp_path, progress=False)
     assert len(art.history(0)) == 3  # no better recall in two epochs after the first
 
 
 def test_paper_profile_is_the_sources(frame, encoder, tmp_path, monkeypatch):
     """Source 1, section 4, on a tiny group-norm encoder of the class of wav2vec2-base."""
-    paper = finetune.PROFILES["paper"]
+    paper = profiles.PROFILES["paper"]
     assert (paper.learning_rate, paper.weight_decay, paper.batch) == (2e-5, 0.01, 16)
     assert (paper.epochs, paper.samples, paper.fixed) == (3, 45_000, True)
     assert not paper.probe_head and not paper.freeze_front and not paper.bf16
     seen = []
-    real = trainer.Trainer.training_step
+    real = training.Trainer.training_step
 
     def step(self, model, inputs, *args, **kwargs):
         seen.append((type(model).__name__, tuple(inputs["input_values"].shape), set(inputs),
@@ -188,10 +188,10 @@ def test_paper_profile_is_the_sources(frame, encoder, tmp_path, monkeypatch):
                      all(p.requires_grad for p in model.parameters())))  # fmt: skip
         return real(self, model, inputs, *args, **kwargs)
 
-    monkeypatch.setattr(trainer.Trainer, "training_step", step)
-    monkeypatch.setitem(finetune.PROFILES, "paper", replace(paper, turns=1))
+    monkeypatch.setattr(training.Trainer, "training_step", step)
+    monkeypatch.setitem(profiles.PROFILES, "paper", replace(paper, turns=1))
     tiny = save("wav2vec2-group", tmp_path)
-    art = training.artefact(frame, tiny, profile="paper", folder=tmp_path / "runs", progress=False)
+    art = finetune.artefact(frame, tiny, profile="paper", folder=tmp_path / "runs", progress=False)
     rows = art.part(0, "train")
     assert len(seen) == 3 * -(-len(rows) // 16)
     assert seen[0] == ("Wav2Vec2ForSequenceClassification", (16, 45_000),
@@ -201,46 +201,46 @@ def test_paper_profile_is_the_sources(frame, encoder, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["wav2vec2-group", "whisper"])
 def test_other_families_take_the_same_path(frame, tmp_path, monkeypatch, kind):
-    monkeypatch.setitem(finetune.PROFILES, "quick", replace(TINY, epochs=1, turns=1))
+    monkeypatch.setitem(profiles.PROFILES, "quick", replace(TINY, epochs=1, turns=1))
     tiny = save(kind, tmp_path)
-    art = training.artefact(frame, tiny, folder=tmp_path / "runs", progress=False)
-    model = training.load_model(art, 0, encoders.load(tiny))
+    art = finetune.artefact(frame, tiny, folder=tmp_path / "runs", progress=False)
+    model = finetune.load_model(art, 0, encoders.load(tiny))
     assert np.allclose(networks.effective_head(model)[0], art.head_weight[0], atol=1e-6)
     assert np.isfinite(art.pooled()[0]).all()
 
 
 def test_random_split_shares_speakers(frame, encoder, tmp_path):
-    art = training.artefact(frame, encoder, folder=tmp_path, split="random", progress=False)
+    art = finetune.artefact(frame, encoder, folder=tmp_path, split="random", progress=False)
     assert art.turns == 1 and art.how["split"] == "random"
     assert set(art.speakers[art.part(0, "train")]) & set(art.speakers[art.part(0, "test")])
     assert np.isfinite(art.pooled()[0]).all() and not len(art.segments(0)[0])
 
 
 def test_bad_clips_are_left_out_and_counted(frame, encoder, tmp_path, monkeypatch):
-    monkeypatch.setitem(finetune.PROFILES, "quick", replace(TINY, epochs=1, turns=1))
+    monkeypatch.setitem(profiles.PROFILES, "quick", replace(TINY, epochs=1, turns=1))
     (tmp_path / "broken.wav").write_bytes(b"RIFF????WAVE")
     worse = frame.copy()
     worse.loc[4, "path"] = str(tmp_path / "broken.wav")
     with pytest.warns(UserWarning, match="1 clip skipped.*broken.wav"):
-        art = training.artefact(worse, encoder, folder=tmp_path, progress=False)
+        art = finetune.artefact(worse, encoder, folder=tmp_path, progress=False)
     assert len(art.utterances) == len(frame) - 1 and art.how["skipped"] == 1
 
 
 def test_a_fold_without_a_class_is_named(frame, encoder, tmp_path, monkeypatch):
-    monkeypatch.setitem(finetune.PROFILES, "quick", replace(TINY, turns=None))
+    monkeypatch.setitem(profiles.PROFILES, "quick", replace(TINY, turns=None))
     lone = frame[(frame["emotion"] != "sad") | (frame["speaker"] == "toy/0")]
     with pytest.raises(CourseError, match="turn . has no 'sad'"):
-        training.artefact(lone, encoder, folder=tmp_path, progress=False)
+        finetune.artefact(lone, encoder, folder=tmp_path, progress=False)
 
 
 def test_two_runs_at_once_in_one_folder(made, frame, encoder):
     with FileLock(made.folder / ".lock"), pytest.raises(CourseError, match="another run"):
-        training.artefact(frame, encoder, folder=made.folder.parents[1], progress=False)
+        finetune.artefact(frame, encoder, folder=made.folder.parents[1], progress=False)
 
 
 def test_unknown_profile(frame, encoder, tmp_path):
     with pytest.raises(CourseError, match="did you mean 'quick'"):
-        training.artefact(frame, encoder, profile="quik", folder=tmp_path)
+        finetune.artefact(frame, encoder, profile="quik", folder=tmp_path)
 
 
 @pytest.mark.parametrize("harm", ["truncated", "missing", "no how", "array gone", "shapes"])
@@ -269,7 +269,7 @@ def test_a_damaged_model_is_named(made, tmp_path, encoder):
     weights = folder / "turn-0" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:3000])
     with pytest.raises(CourseError, match="copy.*delete"):
-        training.load_model(artefact.read(folder), 0, encoders.load(encoder))
+        finetune.load_model(artefact.read(folder), 0, encoders.load(encoder))
 
 
 def test_what_cannot_be_written_leaves_nothing_half_written(made, tmp_path, monkeypatch):
@@ -292,22 +292,22 @@ def test_probe_chooses_without_test_rows():
     features[:, 1, :3] += 2.5 * np.eye(3)[labels]  # only layer 1 knows
     turn = splits.Turn(0, np.flatnonzero(groups < 6), np.array([], int), np.array([], int),
                        np.flatnonzero(groups >= 6))  # fmt: skip
-    got = training.probe(features, labels, groups, turn.train, turn.test)
+    got = finetune.probe(features, labels, groups, turn.train, turn.test)
     assert got["layer"] == 1 and got["scores"].shape == (3, 3)
     assert (got["predicted"] == labels[turn.test]).mean() > 0.8
     linear = features[turn.test, 1] @ got["weight"].T + got["bias"]
     assert np.array_equal(linear.argmax(1), got["predicted"])
     features[turn.test] = rng.normal(size=(30, 3, 6))
-    assert training.probe(features, labels, groups, turn.train, turn.test)["C"] == got["C"]
+    assert finetune.probe(features, labels, groups, turn.train, turn.test)["C"] == got["C"]
     with pytest.raises(CourseError, match="two training speakers"):
-        training.probe(features, labels, groups, np.arange(15), turn.test)
+        finetune.probe(features, labels, groups, np.arange(15), turn.test)
 
 
 def test_a_probe_of_two_classes_has_a_logit_each():
     rng = np.random.default_rng(1)
     labels, groups = np.tile([0, 1], 60), np.repeat(np.arange(8), 15)
     features = rng.normal(size=(120, 1, 4)) + 1.5 * labels[:, None, None]
-    got = training.probe(features, labels, groups, np.arange(90), np.arange(90, 120))
+    got = finetune.probe(features, labels, groups, np.arange(90), np.arange(90, 120))
     assert got["weight"].shape == (2, 4) and got["bias"].shape == (2,)
     linear = features[90:, 0] @ got["weight"].T + got["bias"]
     assert np.array_equal(linear.argmax(1), got["predicted"])
@@ -317,10 +317,10 @@ def test_a_probe_of_two_classes_has_a_logit_each():
 def test_who_spoke_is_part_of_an_artefacts_name(made, frame, encoder, monkeypatch):
     """A corrected table of speakers must not read back a model that was split by the old one."""
     other = frame.assign(speaker=np.roll(frame["speaker"], 1))
-    monkeypatch.setattr(training, "_make", lambda *_: "made anew")
+    monkeypatch.setattr(finetune, "_make", lambda *_: "made anew")
     place = made.folder.parents[1]
-    assert training.artefact(other, encoder, folder=place, progress=False) == "made anew"
-    assert training.artefact(frame, encoder, folder=place, progress=False) != "made anew"
+    assert finetune.artefact(other, encoder, folder=place, progress=False) == "made anew"
+    assert finetune.artefact(frame, encoder, folder=place, progress=False) != "made anew"
 
 
 def test_any_network_that_gives_logits_can_be_fitted(tmp_path):
@@ -342,17 +342,17 @@ def test_any_network_that_gives_logits_can_be_fitted(tmp_path):
         return {"x": torch.stack(x), "labels": torch.tensor(y)}
 
     line, settings = Line(), replace(TINY, epochs=8, learning_rate=0.1)
-    rows = trainer.fit(line, data[:48], data[48:], collate, settings, tmp_path, 0, False)
+    rows = training.fit(line, data[:48], data[48:], collate, settings, tmp_path, 0, False)
     assert rows[-1]["accuracy"] > 0.8 and json.dumps(rows)
 
 
 def test_a_large_encoder_stays_frozen_without_a_gpu(frame, encoder, tmp_path, monkeypatch):
-    monkeypatch.setattr(finetune, "LARGE", 0)
+    monkeypatch.setattr(profiles, "LARGE", 0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     loaded = encoders.load(encoder)
-    assert finetune.settings_for("full", loaded).epochs == 0
-    assert finetune.settings_for("paper", loaded).epochs == 3
-    art = training.artefact(frame, loaded, folder=tmp_path, progress=False)
+    assert profiles.settings_for("full", loaded).epochs == 0
+    assert profiles.settings_for("paper", loaded).epochs == 3
+    art = finetune.artefact(frame, loaded, folder=tmp_path, progress=False)
     assert art.history(0) == [] and art.how["settings"]["epochs"] == 0
     rows = art.part(0, "test")
     heard = encoders.embed(frame.loc[rows, "path"], loaded, progress=False)

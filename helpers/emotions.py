@@ -59,9 +59,12 @@ KNOWN_IN = {"esd": ("neutral", "happy", "sad", "angry")}
 
 
 def canonical(name: str) -> str:
-    """Return the canonical emotion for a label in any case, such as ``"Fear"`` -> ``"fearful"``.
+    """Return the canonical emotion for a label in any case.
 
     Raises ``CourseError`` when the label is not in the table.
+
+    >>> canonical("Fear")
+    'fearful'
     """
     try:
         return ALIASES[name.strip().lower()]
@@ -73,7 +76,11 @@ def canonical(name: str) -> str:
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the distinct canonical names among ``names``, in the order of ``EMOTIONS``."""
+    """Return the distinct canonical names among ``names``, in the order of ``EMOTIONS``.
+
+    >>> in_order(["sad", "neutral", "sad"])
+    ('neutral', 'sad')
+    """
     present = set(names)
     return tuple(name for name in EMOTIONS if name in present)
 

@@ -15,7 +15,11 @@ SMALLEST = 1e-12  # a probability of zero on the true class costs -log(1e-12) = 
 
 
 def uar(labels, predicted) -> float:
-    """Unweighted average recall: the mean over the classes in ``labels`` of each class' recall."""
+    """Unweighted average recall: the mean over the classes in ``labels`` of each class' recall.
+
+    >>> uar(["sad", "sad", "angry"], ["sad", "angry", "angry"])  # (1/2 + 1) / 2
+    0.75
+    """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     return float(np.mean([np.mean(predicted[labels == c] == c) for c in np.unique(labels)]))
 
@@ -79,6 +83,9 @@ def ece(probs, labels, bins: int = BINS) -> float:
     Source 1, section 8.2 (which does not say how many bins; 15 as in source 5). A confidence of
     exactly 1.0 is counted in the last bin, 0.0 in the first. Above zero even for a perfectly
     calibrated model: see :func:`ece_floor`. Built in lesson 03.
+
+    >>> round(ece([[0.9, 0.1], [0.9, 0.1]], [0, 1]), 6)  # 0.9 sure, right half the time
+    0.4
     """
     return _weighted_gap(reliability(*top_label(probs, labels), bins))
 
@@ -99,13 +106,21 @@ def mce(probs, labels, bins: int = BINS, least: int = 1) -> float:
 
 
 def nll(probs, labels) -> float:
-    """Mean negative log-likelihood in nats; probabilities below 1e-12 count as 1e-12."""
+    """Mean negative log-likelihood in nats; probabilities below 1e-12 count as 1e-12.
+
+    >>> round(nll([[0.5, 0.5]], [1]), 4)  # log 2
+    0.6931
+    """
     probs, labels = np.asarray(probs, dtype=float), np.asarray(labels)
     return float(-np.log(np.maximum(probs[np.arange(len(labels)), labels], SMALLEST)).mean())
 
 
 def brier(probs, labels) -> float:
-    """Brier score, multi-class sum form: mean of sum_k (p_k - 1[y = k])^2, in 0..2."""
+    """Brier score, multi-class sum form: mean of sum_k (p_k - 1[y = k])^2, in 0..2.
+
+    >>> brier([[1.0, 0.0], [1.0, 0.0]], [0, 1])
+    1.0
+    """
     wrong = np.array(probs, dtype=float)
     wrong[np.arange(len(wrong)), np.asarray(labels)] -= 1
     return float((wrong**2).sum(axis=1).mean())
@@ -188,7 +203,11 @@ def within_turns(metric, turns, *arrays) -> float:
 
 
 def auroc(scores, unknown) -> float:
-    """Chance that an unknown clip scores above a known one; ties count half."""
+    """Chance that an unknown clip scores above a known one; ties count half.
+
+    >>> auroc([0.1, 0.4, 0.4, 0.9], [False, False, True, True])
+    0.875
+    """
     from scipy.stats import rankdata
 
     scores, unknown = _two_sides(scores, unknown)
@@ -205,7 +224,11 @@ def aupr(scores, unknown) -> float:
 
 
 def fpr95(scores, unknown) -> float:
-    """Share of known clips flagged at the highest threshold that flags 95 % of the unknown."""
+    """Share of known clips flagged at the highest threshold that flags 95 % of the unknown.
+
+    >>> fpr95([0.1, 0.7, 0.6, 0.9], [False, False, True, True])  # 0.7 is flagged with 0.6
+    0.5
+    """
     scores, unknown = _two_sides(scores, unknown)
     positive = np.sort(scores[unknown])[::-1]
     threshold = positive[int(np.ceil(0.95 * len(positive) - 1e-9)) - 1]
@@ -230,7 +253,11 @@ def oscr(scores, unknown, correct) -> float:
 
 
 def f1_unknown(flagged, unknown, prevalence: float | None = None) -> float:
-    """F1 of "unknown", at a stated share of unknown clips (default: the share in the sample)."""
+    """F1 of "unknown", at a stated share of unknown clips (default: the share in the sample).
+
+    >>> f1_unknown([True, True, True], [True, False, False], prevalence=1 / 3)  # flags everything
+    0.5
+    """
     flagged, unknown = _two_sides(flagged, unknown)
     share = unknown.mean() if prevalence is None else prevalence
     hit, false = share * flagged[unknown].mean(), (1 - share) * flagged[~unknown].mean()

@@ -38,6 +38,11 @@ def rotation(frame: pd.DataFrame, folds: int = 5, seed: int = 0) -> list[Turn]:
     that folds resemble each other. The same speakers and seed give the same folds, whatever the
     order of the rows. With fewer speakers than folds each speaker is a fold. Raises ``CourseError``
     below three speakers, for then training, tuning and test cannot be disjoint.
+
+    >>> frame = pd.DataFrame({"speaker": [*"aabbccdd"]})
+    >>> turns = rotation(frame, folds=4)
+    >>> sorted(row for turn in turns for row in turn.test.tolist())  # every clip is tested once
+    [0, 1, 2, 3, 4, 5, 6, 7]
     """
     speakers = _shuffled_speakers(frame, seed)
     if folds < 3:
@@ -97,7 +102,13 @@ def random_split(frame: pd.DataFrame, seed: int = 0, folds: int = 5) -> list[Tur
 def missing(
     frame: pd.DataFrame, turns: Sequence[Turn], emotions: Iterable[str] | None = None
 ) -> list[tuple[int, str, str]]:
-    """List (turn, part, emotion) wherever a part that has clips has none of an emotion."""
+    """List (turn, part, emotion) wherever a part that has clips has none of an emotion.
+
+    >>> frame = pd.DataFrame({"speaker": [*"abcd"], "emotion": ["sad", "sad", "angry", "sad"]})
+    >>> turn = Turn(0, *(np.array(rows, dtype=int) for rows in ([0, 2], [], [1], [3])))
+    >>> missing(frame, [turn])
+    [(0, 'tune', 'angry'), (0, 'test', 'angry')]
+    """
     labels = frame["emotion"].to_numpy()
     wanted = sorted(set(labels) if emotions is None else set(emotions))
     return [

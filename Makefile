@@ -1,4 +1,5 @@
-# make course | make test | make lab | make clean. Needs Python 3.11 or newer, and pip.
+# make course | lab | students | check | test | nightly | benchmark | clean
+# Needs Python 3.11 or newer, and pip.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
   && echo $$p && break; done)
@@ -7,23 +8,35 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST ?=
 
-.PHONY: course test lab benchmark students clean
+.PHONY: course lab students check test nightly benchmark clean
+
+# --- for those who learn and teach
 
 course: $(VENV)/.course
 	$(BIN)/ser-course run
 	@echo "Open runs/course/report/index.html in a browser."
 
-test: $(VENV)/.test
-	$(BIN)/python -m pytest $(PYTEST)
-
 lab: $(VENV)/.course
 	cd notebooks && ../$(BIN)/jupyter lab
 
-benchmark: $(VENV)/.test
-	$(BIN)/python -m pytest -m benchmark tests/benchmarks
-
 students: $(VENV)/.course
 	$(BIN)/ser-course students runs/students
+
+# --- for those who carry on (CONTRIBUTING.md): minutes 3, 20, and a night
+
+check: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(PYTEST)
+
+nightly: $(VENV)/.test
+	$(BIN)/python -m pytest -m "nightly or not benchmark" $(PYTEST)
+	$(BIN)/python -m pytest -m benchmark tests/benchmarks
+	$(BIN)/python -m tools.mutants
+
+benchmark: $(VENV)/.test
+	$(BIN)/python -m pytest -m benchmark tests/benchmarks
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11-3.13 here: install one, or make PYTHON=..."; exit 1; }

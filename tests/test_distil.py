@@ -13,6 +13,7 @@ import torch
 from helpers.errors import CourseError
 
 ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.nightly
 
 
 def run(tool, *arguments, **environment):

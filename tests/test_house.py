@@ -8,10 +8,12 @@ import subprocess
 import sys
 import tokenize
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
 import pytest
+from conftest import pytest_collection_modifyitems
 from nbformat.v4 import new_code_cell, new_notebook
 
 from course.settings import lessons
@@ -237,3 +239,38 @@ def test_a_fold_survives_the_stamp_and_the_student_edition():
     nb = stamped(lesson(*SHORT, "draw(x)", fold=(20,)), "01_x")
     assert folded(nb.cells[20]) and not folded(nb.cells[0])
     assert folded(edition(nb).cells[20])
+
+
+# --- which tests run --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expression", "named", "runs"),
+    [
+        ("", "tests", {"plain", "slow"}),
+        ("not slow", "tests", {"plain", "slow"}),  # what an expression excludes, pytest leaves out
+        ("nightly or not slow", "tests", {"plain", "slow", "nightly"}),
+        ("benchmark", "tests", {"plain", "slow", "benchmark"}),
+        ("", "tests/nightly.py::test_x", {"plain", "slow", "nightly"}),
+        ("", "tests/benchmarks", {"plain", "slow", "benchmark"}),
+    ],
+)
+def test_long_tests_run_when_asked_for(expression, named, runs):
+    """A ``-m "not slow"`` of the user's must not bring benchmarks in."""
+    tests = ROOT / "tests"
+    paths = {"benchmark": tests / "benchmarks" / "benchmark.py"}
+    items = [
+        SimpleNamespace(
+            path=paths.get(mark, tests / f"{mark}.py"),
+            get_closest_marker=lambda asked, mark=mark: asked == mark,
+        )
+        for mark in ("plain", "slow", "nightly", "benchmark")
+    ]
+    config = SimpleNamespace(
+        args=[named],
+        invocation_params=SimpleNamespace(dir=ROOT),
+        option=SimpleNamespace(markexpr=expression),
+        hook=SimpleNamespace(pytest_deselected=lambda items: None),
+    )
+    pytest_collection_modifyitems(config, items)
+    assert {item.path.stem for item in items} == runs

@@ -11,6 +11,7 @@ import pytest
 from helpers.files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.nightly
 TOOLS = sorted(p.stem for p in (ROOT / "tools").glob("*.py") if "argparse" in p.read_text())
 # One process for all, because loading torch costs seconds: what a tool puts on the path and which
 # of this project's modules it loads is undone before the next one.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import helpers
+from tools.write_environment import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -36,10 +37,10 @@ def test_the_lock_holds_the_same_pins():
 
 
 def test_conda_users_get_the_same_pins():
-    text = (ROOT / "environment.yml").read_text()
-    pins = [line.strip(" -") for line in text.splitlines() if "==" in line]
-    assert sorted(pins) == sorted(DIRECT)
-    assert "python>=3.11" in text and "requirements.lock" in text
+    written = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    assert written == environment(), "run: python -m tools.write_environment"
+    assert set(re.findall(r"- (\S+==\S+)", written)) == set(DIRECT)
+    assert "python>=3.11" in written and "requirements.lock" in written
 
 
 def test_what_is_imported_is_declared():

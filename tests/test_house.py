@@ -33,7 +33,7 @@ OWED_CODE = {"helpers": 400}  # lines of code above the budget
 OWED_IMPORTS: set[str] = set()
 OWED_LENGTH = {
     "helpers/encoders.py",
-    "helpers/training.py",
+    "helpers/finetune.py",
     "tools/distil_encoder.py",
     "tools/write_tables.py",
 }

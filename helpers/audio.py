@@ -1,15 +1,23 @@
 """Read any audio file as 16 kHz mono, and cut it: the only place where files are decoded."""
 
 import io
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from helpers.errors import CourseError
+from helpers import sniff
+from helpers.errors import CourseError, printable
 
 SAMPLE_RATE = 16_000  # Hz; what wav2vec2 and its kin were trained on
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+LOSSLESS = tuple(".wav .flac .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph".split())
+SUFFIXES = (*LOSSLESS, ".ogg", ".oga", ".opus", ".mp3")
 SHORTEST_S = 0.1  # below this no vowel is heard and the encoders have next to no frames
+LONGEST_S = 300.0  # an utterance; attention takes time and memory by the square of it
+WINDOW_S = 30.0  # what is decoded, and where files may be long also embedded, at once
+LARGEST = 2 << 30  # bytes
+RATES = (4_000, 384_000)  # Hz; beyond them a header lies, or it is no recording of speech
 SILENCE = 1e-4  # largest distance from the mean, full scale = 1: -80 dBFS
 
 
@@ -21,29 +29,104 @@ class AudioError(CourseError):
         self.path, self.reason = Path(path), reason
 
 
+def load(path: str | Path) -> bytes:
+    """Return the bytes of a file. Errors: AudioError when it cannot be opened, or is too large."""
+    try:
+        if not (path := Path(path)).is_file():
+            raise AudioError(path, "no file, but a folder" if path.is_dir() else "no such file")
+        if path.stat().st_size > LARGEST:
+            raise AudioError(path, f"larger than {LARGEST >> 30} GiB; cut it into utterances")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        raise AudioError(path, f"cannot be opened ({getattr(error, 'strerror', error)})") from None
+
+
 def read(path: str | Path, raw: bytes | None = None) -> np.ndarray:
-    """Decode a wav, flac, ogg, opus or mp3 file to float32 (n,) at 16 kHz, full scale = 1.
+    """Decode a file of any kind in ``SUFFIXES`` to float32 (n,) at 16 kHz, full scale = 1.
 
     ``raw``: the file's bytes, where they have been read already.
 
-    Channels are averaged (a channel of silence halves the level, opposite channels cancel); any
-    other rate is resampled with soxr at its high quality. Raises ``AudioError`` when the file is
-    missing, unreadable, empty, shorter than 0.1 s, silent, or holds NaN or infinity.
+    Channels are averaged (a channel of silence halves the level); any other rate is resampled with
+    soxr at its high quality. Half a file is not taken for a clip: what ends 0.1 s or more before
+    its header says, or goes on with a second recording, is refused. (A header with no size at all,
+    which a pipe or a crash leaves, is read to the end of the file.)
+
+    Raises ``AudioError`` when the file is missing, unreadable, empty, cut off, shorter than 0.1 s
+    or longer than 300 s, silent, of a rate outside 4-384 kHz, or holds NaN or infinity.
     """
+    blocks, seconds = [], 0.0
+    for block, rate in _blocks(path, raw):
+        blocks.append(block)
+        seconds += len(block) / rate
+        if seconds > LONGEST_S:
+            raise AudioError(path, f"longer than {LONGEST_S:.0f} s; cut it into utterances")
+    return check(resample(np.concatenate(blocks), rate), path)
+
+
+def windows(path: str | Path) -> list[np.ndarray]:
+    """Decode a file of any length in pieces of at most 30 s, each as ``read`` returns it.
+
+    Raises ``AudioError`` as ``read`` does; the file as a whole must be neither short nor silent.
+    """
+    pieces = [resample(block, rate) for block, rate in _blocks(path)]
+    check(np.concatenate(pieces), path)
+    return [piece for piece in pieces if len(piece) >= SHORTEST_S * SAMPLE_RATE]
+
+
+def _blocks(path: str | Path, raw: bytes | None = None) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield (mono wave, rate) of a file piece by piece: a header may promise any amount."""
     import soundfile
 
-    path = Path(path)
-    if raw is None and not path.is_file():
-        raise AudioError(path, "no such file")
-    if (path.stat().st_size if raw is None else len(raw)) == 0:
+    raw = load(path) if raw is None else raw
+    if not raw:
         raise AudioError(path, "empty file")
+    if reason := sniff.flaw(raw):
+        raise AudioError(path, reason)
     try:
-        source = path if raw is None else io.BytesIO(raw)
-        wave, rate = soundfile.read(source, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        reason = str(error).split(":")[-1].strip().rstrip(".")
-        raise AudioError(path, f"cannot be decoded ({reason})") from None
-    return check(resample(wave.mean(axis=1), rate), path)
+        # From bytes: by name, libsndfile would look into ._x for what belongs to x.
+        with soundfile.SoundFile(io.BytesIO(sniff.finished(raw))) as file:
+            if not RATES[0] <= file.samplerate <= RATES[1]:
+                reason = (
+                    f"its header says {file.samplerate:,} Hz, not 4 to 384 kHz; mend the header"
+                )
+                raise AudioError(path, reason)
+            step, got = min(int(WINDOW_S * file.samplerate), (1 << 22) // file.channels), 0
+            while len(block := file.read(step, dtype="float32", always_2d=True)):
+                got += len(block)
+                yield _mono(block, path), file.samplerate
+            if not got:
+                mend = f", says its header; {sniff.MEND}" if len(raw) > 4096 else ""
+                raise AudioError(path, "no samples" + mend)
+            if _promised(file, raw, got) > got + SHORTEST_S * file.samplerate:
+                raise AudioError(path, sniff.CUT)
+    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
+        reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+        mend = f"cannot be decoded ({reason}); copy it again, or convert it: {sniff.MEND}"
+        raise AudioError(path, sniff.what(raw) or mend) from None
+
+
+def _promised(file, raw: bytes, got: int) -> int:
+    """Frames that ``file`` should hold by its header, as libsndfile's log of it tells them."""
+    log = file.extra_info
+    frames = [file.frames, *map(int, re.findall(r"^ *Frames +: (\d+)$", log, re.M))]
+    frames += map(int, re.findall(rb"^sample_count -i (\d+)", raw[:1024], re.M))  # NIST SPHERE
+    size = r"^ *(?:data|riff|SSND|BODY|Data Size) *: (\d+) \(should be (\d+)\)"
+    for said, there in re.findall(size, log, re.M):
+        if int(said) < sniff.UNKNOWN_SIZE:
+            frames.append(got * int(said) // max(int(there), 1))
+    return max(n for n in frames if n < 1 << 40)  # FLAC of unknown length: 2^63
+
+
+def _mono(block: np.ndarray, path: str | Path) -> np.ndarray:
+    """Average the channels of (n, channels), unless next to nothing would be left of them."""
+    if block.shape[1] > 1:
+        with np.errstate(over="ignore", invalid="ignore"):
+            centred = block - block.mean(axis=0)
+            left = np.square(centred.sum(axis=1)).sum() / max(np.square(centred).sum(), 1e-12)
+        if left < 0.05 and np.abs(centred).max() >= SILENCE:  # 1 when the channels differ at random
+            keep = "ffmpeg -i x -af 'pan=mono|c0=c0' y.wav"
+            raise AudioError(path, f"its channels cancel each other; keep one: {keep}")
+    return block.mean(axis=1)
 
 
 def resample(wave: np.ndarray, rate: int) -> np.ndarray:
@@ -70,13 +153,18 @@ def check(wave: np.ndarray, path: str | Path = "this clip") -> np.ndarray:
     return wave
 
 
-def report(skipped: list[AudioError], shown: int = 10) -> str:
-    """Return one line on the skipped files: how many, which, and why; "" when none are."""
-    if not skipped:
-        return ""
-    names = ", ".join(f"{error.path.name} ({error.reason})" for error in skipped[:shown])
-    more = f" and {len(skipped) - shown} more" if len(skipped) > shown else ""
-    return f"{len(skipped)} clip{'s' * (len(skipped) > 1)} skipped: {names}{more}"
+def report(skipped: list[AudioError], shown: int = 3) -> str:
+    """Return one line on skipped files: how many, which (``shown`` a reason), why; "" for none."""
+    reasons: dict[str, list[str]] = {}
+    for error in skipped:
+        reasons.setdefault(error.reason, []).append(error.path.name)
+    each = [
+        ", ".join(names[:shown]) + f" and {len(names) - shown:,} more" * (len(names) > shown)
+        + f" ({reason})"
+        for reason, names in reasons.items()
+    ]  # fmt: skip
+    count = f"{len(skipped):,} clip{'s' * (len(skipped) > 1)} skipped: "
+    return printable(count + ", ".join(each)) if skipped else ""
 
 
 def fix_length(wave: np.ndarray, n: int) -> np.ndarray:

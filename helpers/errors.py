@@ -7,6 +7,14 @@ from difflib import get_close_matches
 class CourseError(Exception):
     """Bad input. The message is one line: what is wrong, where, and what to do."""
 
+    def __init__(self, message: object):
+        super().__init__(printable(str(message)))
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with what breaks a line, or is no UTF-8, escaped: names may hold both."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
 
 def nearest(name: str, options: Iterable[str]) -> str:
     """Return the option closest to ``name`` as a question, or an empty string when none is close.

@@ -6,7 +6,7 @@ is: w_c = F_c(d_c), α_c = 1 - w_c.
 
 What happens in thin cases, each with a warning: a tail of fewer than three points takes the three
 largest; a class with fewer than three distances that are not zero takes the tail of all classes
-together; a tail of equal values gets the steepest shape, 1000. No class has any: CourseError.
+together; a tail of equal values gets the steepest shape. No class has any: CourseError.
 """
 
 import warnings
@@ -20,37 +20,40 @@ from helpers.arrays import class_labels, matrix, positive
 from helpers.detectors import Detector, Mahalanobis
 from helpers.errors import CourseError
 
-MAX_SHAPE = 1e3  # a Weibull this steep is a step at its scale
+STEEPEST = 1e3  # shape of a Weibull at location 0 that is a step: 1/1000 of the distance wide
 
 
-def fit_weibull(tail) -> tuple[float, float]:
-    """Shape k and scale λ of a Weibull at location 0, by maximum likelihood.
+def fit_weibull(tail, location: float = 0.0) -> tuple[float, float]:
+    """Shape k and scale λ of a Weibull at ``location``, by maximum likelihood.
 
     What SciPy's ``weibull_min.fit(tail, floc=0)`` searches for in two dimensions is the root of one
-    rising function of k, a hundred times faster; the tests compare both.
+    rising function of k, a hundred times faster; the tests compare both. Far below the tail, the
+    location makes k large: (location's distance) / (width of the tail), and the fit a Gumbel's.
     """
     tail = np.asarray(tail, float)
-    if len(tail) < 3 or tail.min() <= 0:
+    moved = tail - location
+    if len(tail) < 3 or moved.min() <= 0:
         raise CourseError("tail: a Weibull fit needs three positive distances or more")
-    unit = tail.mean()  # a scale near 1 keeps the powers small
-    if np.ptp(tail) <= 1e-6 * unit:
+    steepest = STEEPEST * moved.max() / tail.max()  # as wide a step, whatever the location
+    if np.ptp(tail) <= 1e-6 * tail.mean():
         warnings.warn("the distances of a tail are all equal: its Weibull is a step", stacklevel=2)
-        return MAX_SHAPE, float(tail.max())
-    logs = np.log(tail / unit)
+        return steepest, float(moved.max())
+    unit = moved.mean()  # a scale near 1 keeps the powers small
+    logs = np.log(moved / unit)
 
     def slope(k):
         return special.softmax(k * logs) @ logs - 1 / k - logs.mean()
 
-    shape = optimize.brentq(slope, 1e-3, MAX_SHAPE) if slope(MAX_SHAPE) > 0 else MAX_SHAPE
+    shape = optimize.brentq(slope, 1e-3, steepest) if slope(steepest) > 0 else steepest
     scale = np.exp((special.logsumexp(shape * logs) - np.log(len(logs))) / shape)
     return float(shape), float(scale * unit)
 
 
-def fit_tails(distances, labels, classes: int, size, shift: bool = False) -> np.ndarray:
+def fit_tails(distances, labels, classes: int, size, begin: float | None = None) -> np.ndarray:
     """(K, 3) shape, scale, location of each class' tail; ``size(n)`` says how many of n it takes.
 
-    ``distances (n,)``: of each row to its own class. ``shift``: the tail is moved to begin at 1, as
-    libMR does for Bendale & Boulton; otherwise the location is 0 (source 1).
+    ``distances (n,)``: of each row to its own class. ``begin``: where each tail is moved to begin;
+    None leaves it where it is, at location 0 (source 1).
     """
     fits = np.empty((classes, 3))
     for c in range(classes):
@@ -65,8 +68,8 @@ def fit_tails(distances, labels, classes: int, size, shift: bool = False) -> np.
         if count < 3:
             warnings.warn(f"class {c}: a tail of {count} points; the 3 largest", stacklevel=3)
         tail = np.sort(own)[-max(count, 3) :]
-        location = tail[0] - 1 if shift else 0.0
-        fits[c] = *fit_weibull(tail - location), location
+        location = 0.0 if begin is None else tail[0] - begin
+        fits[c] = *fit_weibull(tail, location), location
     return fits
 
 
@@ -138,14 +141,23 @@ class BendaleOpenMax(_OpenSet):
     distances (a count), and the ``rank`` highest logits revised, the i-th with weight
     (rank - i + 1) / rank, as their code has it (printed: (rank - i) / rank, which leaves the
     rank-th untouched, and at rank 1 everything). ``distance``: "euclidean", as algorithm 1 prints
-    it, or "eucos", the default of their code: Euclidean / 200 + (1 - cosine).
+    it, or "eucos", the default of their code: Euclidean / 200 + (1 - cosine). ``translate``: where
+    each tail is moved to begin, 10,000 in their libMR (MetaRecognition.h). A later PyTorch port has
+    1, and then the fit depends on the unit of the logits.
     Fitted: ``means_ (K, K)``, ``weibull_ (K, 3)``. A class without a correct row takes all it has.
     """
 
-    def __init__(self, tail: int = 20, rank: int = 3, distance: str = "euclidean"):
+    def __init__(
+        self,
+        tail: int = 20,
+        rank: int = 3,
+        distance: str = "euclidean",
+        translate: float = 10_000.0,
+    ):
         self.tail = tail
         self.rank = rank
         self.distance = distance
+        self.translate = translate
 
     def fit(self, embeddings, logits, y, head=None):
         """Class means and tails from ``logits (n, K)``, ``y (n,)`` of the training rows."""
@@ -156,6 +168,7 @@ class BendaleOpenMax(_OpenSet):
             raise CourseError(f"rank: expected 1 or more (beyond K counts as K), got {self.rank}")
         if self.tail < 3:
             raise CourseError(f"tail: expected 3 distances or more, got {self.tail}")
+        positive(self.translate, "translate")
         if self.distance not in ("euclidean", "eucos"):
             raise CourseError(f"distance: expected euclidean or eucos, got {self.distance!r}")
         if len(y) and y.max() >= classes:
@@ -170,7 +183,7 @@ class BendaleOpenMax(_OpenSet):
         logits, y = logits[keep], y[keep]
         self.means_ = np.stack([logits[y == c].mean(axis=0) for c in range(classes)])
         own = self._distances(logits)[np.arange(len(y)), y]
-        self.weibull_ = fit_tails(own, y, classes, lambda n: min(n, self.tail), shift=True)
+        self.weibull_ = fit_tails(own, y, classes, lambda n: min(n, self.tail), self.translate)
         return self
 
     def _distances(self, logits) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import weibull_min
+from scipy.stats import gumbel_l, weibull_min
 from sklearn.base import clone
 from sklearn.covariance import LedoitWolf, ledoit_wolf
 
@@ -17,6 +17,7 @@ from helpers.openmax import (
     PrintedOpenMax,
     fit_tails,
     fit_weibull,
+    log_alpha,
     share,
 )
 
@@ -142,8 +143,8 @@ def test_tails_are_the_largest_distances_of_each_class():
     fits = fit_tails(distances[mixed], np.repeat([0, 1], 10)[mixed], 2, share(0.3))
     shape, _, scale = weibull_min.fit([8, 9, 10], floc=0)
     assert np.allclose(fits, [[shape, scale, 0], [shape, 10 * scale, 0]], rtol=1e-3)
-    # Moved to begin at 1, as libMR does: 8 becomes 1, 80 becomes 1.
-    fits = fit_tails(distances[mixed], np.repeat([0, 1], 10)[mixed], 2, share(0.3), shift=True)
+    # Moved to begin at 1: 8 becomes 1, 80 becomes 1.
+    fits = fit_tails(distances[mixed], np.repeat([0, 1], 10)[mixed], 2, share(0.3), begin=1)
     assert fits[:, 2].tolist() == [7, 79]
     shape, _, scale = weibull_min.fit([1, 11, 21], floc=0)
     assert np.allclose(fits[1], [shape, scale, 79], rtol=1e-3)
@@ -201,7 +202,7 @@ def test_bendale_by_hand():
     labels = np.array([0, 0, 0, 1, 1, 1])
     model = BendaleOpenMax(tail=3, rank=2).fit(None, logits, labels)
     assert np.allclose(model.means_, [[4, 0], [0, 4]])
-    assert np.allclose(model.weibull_[:, 2], 0.5 - 1)  # the smallest of the tail becomes 1
+    assert np.allclose(model.weibull_[:, 2], 0.5 - 10_000)  # the smallest of the tail: 10,000
     model.weibull_ = np.array([[1.0, 2.0, 0.0], [1.0, 4.0, 0.0]])
     # v = [4, 3]: distance 3 to the first mean, √17 to the second; weights 2/2 and 1/2 by rank.
     w = 1 - np.exp([-3 / 2, -(17**0.5) / 4])
@@ -210,6 +211,31 @@ def test_bendale_by_hand():
     wanted = np.exp(revised) / np.exp(revised).sum()
     assert np.allclose(model.predict_proba(None, [[4.0, 3.0]]), [wanted])
     assert np.allclose(model.score_samples(None, [[4.0, 3.0]]), wanted[2])
+
+
+def test_moved_to_ten_thousand_a_tail_is_a_gumbels():
+    """libMR's translation: k = 10,000 / σ, and location + λ = μ, of SciPy's own Gumbel fit."""
+    for seed, unit in enumerate((1e-3, 1, 20)):
+        tail = unit * (5 + np.random.default_rng(seed).gamma(2, size=20))
+        mu, sigma = gumbel_l.fit(tail)
+        shape, scale, location = fit_tails(tail, np.zeros(20, int), 1, lambda n: n, begin=1e4)[0]
+        assert location == pytest.approx(tail.min() - 1e4)
+        assert shape == pytest.approx(1e4 / sigma, rel=0.02)
+        assert location + scale == pytest.approx(mu, abs=0.02 * sigma)
+
+
+def test_only_moved_to_one_the_tail_knows_the_unit_of_the_logits():
+    rows, logits, labels = data(spread=3.0)
+    new = data(2, spread=3.0)[1]
+    moved = {}
+    for translate in (10_000.0, 1.0):
+        alphas = []
+        for unit in (1, 10):
+            model = BendaleOpenMax(rank=2, translate=translate).fit(rows, unit * logits, labels)
+            alphas.append(np.exp(log_alpha(model._distances(unit * new), model.weibull_)))
+        moved[translate] = np.abs(alphas[0] - alphas[1]).max()
+    assert moved[10_000] < 0.005 and moved[1] > 0.05
+    assert BendaleOpenMax().translate == 10_000  # MetaRecognition.h
 
 
 def test_bendale_leaves_out_what_was_misclassified():
@@ -461,6 +487,10 @@ def test_short_and_equal_tails():
     with pytest.warns(UserWarning, match="all equal"):
         fits = fit_tails(np.full(10, 2.0), labels, 1, lambda n: n)
     assert np.allclose(fits, [[1000, 2, 0]])
+    with pytest.warns(UserWarning, match="all equal"):  # moved: a step as wide, and as sharp
+        fits = fit_tails(np.full(10, 2.0), labels, 1, lambda n: n, begin=10_000)
+    for d, alpha in ((1.9, 1), (2, 1 / np.e), (2.1, 0)):
+        assert np.isclose(np.exp(log_alpha(np.array([[d]]), fits)), alpha, atol=1e-9)
 
 
 def test_the_other_distance_of_bendales_code():
@@ -492,6 +522,8 @@ def test_bad_input_is_one_clear_line():
         BendaleOpenMax(rank=2, distance="cosine").fit(rows, logits, labels)
     with pytest.raises(CourseError, match="rank: expected 1 or more"):
         BendaleOpenMax(rank=0).fit(rows, logits, labels)
+    with pytest.raises(CourseError, match="translate"):
+        BendaleOpenMax(translate=0).fit(rows, logits, labels)
     with pytest.raises(CourseError, match="tail: expected a fraction"):
         PrintedOpenMax(tail=0).fit(rows, logits, labels)
     with pytest.raises(CourseError, match="class 1 has no row"):

@@ -1,5 +1,6 @@
 """How source 1 fine-tunes (lesson 02): settings by profile, and the clips. The loop: `training`."""
 
+import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -90,11 +91,27 @@ def settings_for(profile: str, encoder) -> Settings:
     return settings
 
 
+@lru_cache(maxsize=1)
 def fast_bf16() -> bool:
-    """Does this machine multiply bfloat16 matrices in hardware? Elsewhere autocast is slower."""
+    """Does this machine multiply bfloat16 matrices well faster than float32?
+
+    Measured once: a processor can list the instructions and be slower with them.
+    """
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return False  # emulated: minutes for what float32 does in seconds
+
+    def seconds(dtype, repeats=5) -> float:
+        x, w = torch.zeros(1024, 512, dtype=dtype), torch.zeros(2048, 512, dtype=dtype)
+        spent = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            torch.nn.functional.linear(x, w)
+            spent.append(time.perf_counter() - start)
+        return min(spent)
+
+    return seconds(torch.float32) > 1.3 * seconds(torch.bfloat16)
 
 
 read = lru_cache(maxsize=2000)(audio.read)  # waves of 3 s: about 400 MB

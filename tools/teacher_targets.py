@@ -8,6 +8,12 @@ Writes `audio.i16`, `targets.f16` (frames, layers, teacher's width) and `index.j
 Memory does not grow with the clips. `progress.json` says which batches are done: a rerun with the
 same options goes on there.
 
+Two things that the student cannot know are taken out of the targets. Every clip is brought to one
+level first, because the student hears clips of unit variance. And Whisper adds absolute positions:
+the mean state at each position, over windows that begin anywhere in what is heard, is replaced by
+the mean over positions (`positions.npy`). The teacher itself keeps its positions, without which it
+hears badly.
+
 Computed once and kept, the targets make a training step about a third cheaper, and let the input
 be perturbed while the targets stay clean.
 """
@@ -32,6 +38,8 @@ from helpers.profiles import fast_bf16
 HEARD = ("crema_d", "nemo", "emogator")
 STRIDE, OFFSET = 320, 200  # a student frame is centred OFFSET samples after the teacher's
 LONGEST = 8 * audio.SAMPLE_RATE
+LEVEL = 0.05  # root mean square of what the teacher hears, full scale = 1: a usual level of speech
+WINDOWS = 400  # that the mean state of a position is taken over: its error is a 20th of a deviation
 EVERY = 50  # batches from one note of progress to the next
 
 
@@ -76,7 +84,7 @@ def autocast():
 
 
 def load(path: Path, speed: float) -> np.ndarray:
-    """A clip at `speed` (faster is higher, too), cut to whole groups of four frames."""
+    """A clip at `speed` (faster is higher, too) and `LEVEL`, cut to whole groups of four frames."""
     try:
         wave = audio.read(path)
     except audio.AudioError as error:
@@ -85,7 +93,8 @@ def load(path: Path, speed: float) -> np.ndarray:
     if speed != 1:
         wave = soxr.resample(wave, audio.SAMPLE_RATE * speed, audio.SAMPLE_RATE)
     frames = (len(wave[:LONGEST]) - 80) // STRIDE // 4 * 4
-    return wave[: frames * STRIDE + 80].astype(np.float32) if frames > 0 else wave[:0]
+    wave = wave[: max(frames, 0) * STRIDE + 80 * (frames > 0)].astype(np.float32)
+    return (wave - wave.mean()) * (LEVEL / (wave.std() + 1e-5)) if frames > 0 else wave
 
 
 class Teacher:
@@ -95,9 +104,9 @@ class Teacher:
         self.model = WhisperEncoder.from_pretrained(folder, dtype=torch.float32).eval()
         self.layers, self.size = layers, self.model.config.d_model
         depth = len(self.model.layers)
-        if not set(layers) <= set(range(1, depth + 1)):
+        if not set(layers) <= set(range(depth + 1)):
             raise CourseError(
-                f"--layers {' '.join(map(str, layers))}: this teacher has layers 1 to {depth}"
+                f"--layers {' '.join(map(str, layers))}: this teacher has layers 0 to {depth}"
             )
         self.mel = WhisperFeatureExtractor.from_pretrained(folder)
 
@@ -109,20 +118,17 @@ class Teacher:
 
     @torch.inference_mode()
     def states(self, waves: list[np.ndarray]) -> np.ndarray:
-        """`(clips, frames, layers, 512)` of clips of one length."""
+        """`(clips, frames, layers, width)` of clips of one length; 0: what enters the blocks."""
         count = len(waves[0]) // STRIDE
         mel = torch.stack([self.frames(w)[:, : 2 * count] for w in waves])
         with autocast():
             x = torch.nn.functional.gelu(self.model.conv1(mel))
             x = torch.nn.functional.gelu(self.model.conv2(x)).permute(0, 2, 1).float()
             x = x + self.model.embed_positions.weight[:count]
-            kept = []
-            for number, layer in enumerate(self.model.layers[: max(self.layers)], 1):
-                x = layer(x, None)
-                if number in self.layers:
-                    last = number == len(self.model.layers)
-                    kept.append((self.model.layer_norm(x) if last else x).float())
-        return torch.stack(kept, 2).numpy().astype(np.float16)
+            kept = [x]
+            for layer in self.model.layers[: max(self.layers)]:
+                kept.append(layer(kept[-1], None).float())
+        return torch.stack([kept[number] for number in self.layers], 2).numpy()
 
 
 def batches(frames: np.ndarray, room: int = 4000) -> list[list[int]]:
@@ -175,6 +181,21 @@ def write_json(path: Path, value) -> None:
     os.replace(part, path)
 
 
+def position_means(teacher: Teacher, path: Path, size: int = 8) -> np.ndarray:
+    """Mean state of each position: `(positions, layers, width)`.
+
+    Windows begin anywhere: a clip often begins with silence, and what sounds is to stay.
+    """
+    sound, long = np.memmap(path, np.int16, "r"), LONGEST // STRIDE * STRIDE
+    sound = np.resize(sound, max(len(sound), long + 1))  # fewer seconds than a window: again
+    begins = np.random.default_rng(0).integers(len(sound) - long, size=(WINDOWS // size, size))
+    total = 0
+    for row in tqdm(begins, desc="positions"):
+        waves = [sound[at : at + long].astype(np.float32) / 32767 for at in row]
+        total = total + teacher.states(waves).sum(0, dtype=np.float64)
+    return (total / begins.size).astype(np.float32)
+
+
 def decode(files: list[Path], speeds: np.ndarray, path: Path) -> list[int]:
     """Write every clip to `path`, one after the other; return frames a clip."""
     frames = []
@@ -185,17 +206,20 @@ def decode(files: list[Path], speeds: np.ndarray, path: Path) -> list[int]:
     return frames
 
 
-def regress(teacher: Teacher, index: dict, speeds: np.ndarray, out: Path) -> None:
-    """Fill `targets.f16` batch by batch, from where `index` says that it stopped.
-
-    Clips are decoded once more: the teacher would hear 16 bits of a quiet one as noise.
-    """
-    _, targets, _, starts = arrays(out, index, "r+" if index["done"] else "w+")
-    todo, done = batches(np.array(index["frames"])), index["done"]
+def regress(teacher: Teacher, index: dict, out: Path) -> None:
+    """Fill `targets.f16` batch by batch, from where `index` says that it stopped."""
+    frames = np.array(index["frames"])
+    if not (out / "positions.npy").exists():
+        np.save(out / "positions.npy", position_means(teacher, out / "audio.i16"))
+    means = np.load(out / "positions.npy")
+    reached = (frames[:, None] > np.arange(len(means))).sum(0)  # clips that have this position
+    shift = means - np.average(means, axis=0, weights=reached)
+    sound, targets, edges, starts = arrays(out, index, "r+" if index["done"] else "w+")
+    todo, done = batches(frames), index["done"]
     for number in tqdm(range(done, len(todo)), initial=done, total=len(todo), desc="teacher"):
-        waves = [load(Path(index["files"][i]), speeds[i]) for i in todo[number]]
+        waves = [sound[edges[i] : edges[i + 1]].astype(np.float32) / 32767 for i in todo[number]]
         for i, states in zip(todo[number], teacher.states(waves), strict=True):
-            targets[starts[i] : starts[i + 1]] = states
+            targets[starts[i] : starts[i + 1]] = states - shift[: len(states)]
         if (number + 1) % EVERY == 0 or number + 1 == len(todo):
             targets.flush()
             write_json(out / "progress.json", index | {"done": number + 1})
@@ -217,8 +241,8 @@ def main() -> None:
         "--layers",
         type=int,
         nargs="+",
-        default=[2, 4, 6],
-        help="low ones hold voice and prosody, the last what is said",
+        default=[0, 1, 2, 3, 4],
+        help="0: what enters the first block; low ones hold voice and prosody",
     )
     options = parser.parse_args()
     files = clips()
@@ -246,7 +270,7 @@ def main() -> None:
             f"--out {options.out}: holds targets of other clips or options; "
             "choose another folder, or delete it"
         )
-    regress(teacher, index, speeds, options.out)
+    regress(teacher, index, options.out)
     if progress.exists():
         os.replace(progress, whole)
     seconds = sum(index["frames"]) * STRIDE / audio.SAMPLE_RATE

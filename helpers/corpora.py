@@ -96,8 +96,8 @@ def folder(name: str) -> Path:
     """Return the folder in which a corpus lies, there or not; ``CourseError`` for unknown names."""
     if name not in CORPORA:
         raise CourseError(
-            f"unknown corpus '{name}'{nearest(name, CORPORA)} "
-            f"Known: {', '.join(CORPORA)}, folder:PATH"
+            f"unknown corpus '{name}'{nearest(name, CORPORA)}; "
+            f"known: {', '.join(CORPORA)}, folder:PATH"
         )
     return REPOSITORY / "data" / "corpus" if name == "embedded" else root() / name
 

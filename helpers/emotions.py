@@ -70,8 +70,8 @@ def canonical(name: str) -> str:
         return ALIASES[name.strip().lower()]
     except KeyError:
         raise CourseError(
-            f"emotion '{name}' is not in the table{nearest(name.strip(), ALIASES)} "
-            f"Rename the label, or leave those clips out; names: {', '.join(EMOTIONS)}"
+            f"emotion '{name}' is not in the table{nearest(name.strip(), ALIASES)}; "
+            f"rename the label, or leave those clips out; names: {', '.join(EMOTIONS)}"
         ) from None
 
 

@@ -20,7 +20,7 @@ def nearest(name: str, options: Iterable[str]) -> str:
     """Return the option closest to ``name`` as a question, or an empty string when none is close.
 
     >>> nearest("emodv", ["emodb", "ravdess"])
-    "; did you mean 'emodb'?"
+    " (did you mean 'emodb'?)"
     """
     close = get_close_matches(name.lower(), list(options), n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f" (did you mean '{close[0]}'?)" if close else ""

@@ -148,6 +148,40 @@ def test_one_style_everywhere(command):
     assert done.returncode == 0, done.stdout[-3000:]
 
 
+PROPER = {"None", "Weibull", "OnlineClustering"}
+
+
+def run_together(source: str) -> list[str]:
+    """Messages of CourseErrors in which a new part begins without a stop: "the table Rename it"."""
+    found = []
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        if getattr(call.func, "id", "") not in ("CourseError", "UsageError"):
+            continue
+        for text in (node for node in ast.walk(call) if isinstance(node, ast.JoinedStr)):
+            said = "".join(getattr(part, "value", "") if isinstance(part, ast.Constant)
+                           else "{hint}" if "nearest(" in ast.unparse(part) else "{}"
+                           for part in text.values)  # fmt: skip
+            begins = set(re.findall(r"[\w'}] ([A-Z][a-z]+)\b", said)) - PROPER
+            if begins or re.search(r"\{hint\}[^;,)]", said):
+                found.append(said)
+    return found
+
+
+def test_messages_do_not_run_together():
+    for path in [*modules("helpers").values(), *modules("course").values()]:
+        assert not run_together(path.read_text(encoding="utf-8")), path.name
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["'{name}' is not there{nearest(name, x)} Rename it", "unknown '{name}' Known: {all}",
+     "no '{name}'{nearest(name, x)} here"],
+)  # fmt: skip
+def test_a_message_that_runs_together_is_seen(message):
+    assert run_together(f'raise CourseError(f"{message}")')
+    assert not run_together("raise CourseError(f\"no '{name}'{nearest(name, x)}; use {other}\")")
+
+
 # --- lessons that can be read in class --------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Linear probes, and the model artefact made turn by turn (lesson 02)."""
+"""Fine-tuning turn by turn, and the artefact that it leaves behind (lesson 02)."""
 
 import json
 import re
@@ -9,65 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import recall_score
-from sklearn.model_selection import GroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from helpers import artefact as kept
-from helpers import audio, emotions, encoders, networks, splits
+from helpers import audio, emotions, encoders, networks, probe, splits
 from helpers.cache import key
 from helpers.errors import CourseError, nearest
 from helpers.files import replacing
 from helpers.profiles import PROFILES, Clips, fast_bf16, read, settings_for
-
-
-def _linear(strength):
-    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))
-
-
-@threadpool_limits.wrap(limits=1, user_api="blas")  # many small fits: threads only wait
-def probe(features, labels, groups, train, test, strengths=(1e-3, 1e-2, 1e-1)) -> dict:
-    """Linear probe on frozen features `(n, L, H)`: layer and C chosen on `train` speakers alone.
-
-    Cross-validation over `groups` (speakers) inside `train` chooses by UAR. Returns `layer`, `C`,
-    the UAR `scores (L, C)` of that choice, `predicted` labels of `test`, and the probe as one
-    linear map on the chosen layer: `weight (K, H)`, `bias (K,)`.
-    """
-    folds = min(3, len(np.unique(groups[train])))
-    if folds < 2:
-        raise CourseError("a probe needs two training speakers to choose its layer by")
-    scores = np.zeros((features.shape[1], len(strengths)))
-    for inner, outer in GroupKFold(folds).split(train, groups=groups[train]):
-        inner, outer = train[inner], train[outer]
-        for layer, s in np.ndindex(*scores.shape):
-            fitted = _linear(strengths[s]).fit(features[inner, layer], labels[inner])
-            scores[layer, s] += (
-                recall_score(
-                    labels[outer],
-                    fitted.predict(features[outer, layer]),
-                    average="macro",
-                    labels=np.unique(labels[outer]),
-                )
-                / folds
-            )
-    layer, s = np.unravel_index(scores.argmax(), scores.shape)
-    fitted = _linear(strengths[s]).fit(features[train, layer], labels[train])
-    scaler, linear = fitted[0], fitted[1]
-    weight = linear.coef_ / scaler.scale_
-    bias = linear.intercept_ - weight @ scaler.mean_
-    if len(weight) == 1:  # two classes have one logit between them: half of it for each
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    return {
-        "layer": int(layer),
-        "C": strengths[s],
-        "scores": scores,
-        "weight": weight,
-        "bias": bias,
-        "predicted": fitted.predict(features[test, layer]),
-    }
 
 
 def artefact(
@@ -319,13 +268,14 @@ def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place
     shutil.rmtree(place / "checkpoints", ignore_errors=True)
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def start_as_probe(model, before, labels, speakers, train):
     """Give `model` the head that fine-tuning begins with: a probe on last states `before (n, H)`.
 
-    Fitted on rows `train`. Returns `model`.
+    Fitted on rows `train`, with the C that their speakers choose. Returns `model`.
     """
-    head = probe(before[:, None], labels, speakers, train, train[:1])
-    networks.start_head(model, head["weight"], head["bias"])
+    X, y = before[train], labels[train]
+    networks.start_head(model, *probe.fit(X, y, probe.choose(X[:, None], y, speakers[train]).C))
     return model
 
 

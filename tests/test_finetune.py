@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock
 from tiny_models import save
 
-from helpers import artefact, audio, encoders, finetune, networks, profiles, splits, training
+from helpers import artefact, audio, encoders, finetune, networks, profiles, training
 from helpers.errors import CourseError
 
 TONES = {"neutral": 200, "happy": 500, "sad": 1100, "calm": 2500}  # Hz; calm is unknown
@@ -283,35 +283,6 @@ def test_what_cannot_be_written_leaves_nothing_half_written(made, tmp_path, monk
         artefact.write(made, tmp_path)
     assert (tmp_path / "arrays.npz").read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["arrays.npz", "how.json"]
-
-
-def test_probe_chooses_without_test_rows():
-    rng = np.random.default_rng(0)
-    labels, groups = np.tile([0, 1, 2], 40), np.repeat(np.arange(8), 15)
-    features = rng.normal(size=(120, 3, 6))
-    features[:, 1, :3] += 2.5 * np.eye(3)[labels]  # only layer 1 knows
-    turn = splits.Turn(0, np.flatnonzero(groups < 6), np.array([], int), np.array([], int),
-                       np.flatnonzero(groups >= 6))  # fmt: skip
-    got = finetune.probe(features, labels, groups, turn.train, turn.test)
-    assert got["layer"] == 1 and got["scores"].shape == (3, 3)
-    assert (got["predicted"] == labels[turn.test]).mean() > 0.8
-    linear = features[turn.test, 1] @ got["weight"].T + got["bias"]
-    assert np.array_equal(linear.argmax(1), got["predicted"])
-    features[turn.test] = rng.normal(size=(30, 3, 6))
-    assert finetune.probe(features, labels, groups, turn.train, turn.test)["C"] == got["C"]
-    with pytest.raises(CourseError, match="two training speakers"):
-        finetune.probe(features, labels, groups, np.arange(15), turn.test)
-
-
-def test_a_probe_of_two_classes_has_a_logit_each():
-    rng = np.random.default_rng(1)
-    labels, groups = np.tile([0, 1], 60), np.repeat(np.arange(8), 15)
-    features = rng.normal(size=(120, 1, 4)) + 1.5 * labels[:, None, None]
-    got = finetune.probe(features, labels, groups, np.arange(90), np.arange(90, 120))
-    assert got["weight"].shape == (2, 4) and got["bias"].shape == (2,)
-    linear = features[90:, 0] @ got["weight"].T + got["bias"]
-    assert np.array_equal(linear.argmax(1), got["predicted"])
-    assert (got["predicted"] == labels[90:]).mean() > 0.8
 
 
 def test_who_spoke_is_part_of_an_artefacts_name(made, frame, encoder, monkeypatch):

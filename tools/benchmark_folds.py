@@ -17,14 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 from sklearn.model_selection import GroupKFold, StratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from helpers import corpora, encoders
+from helpers import corpora, encoders, probe
 from helpers.errors import CourseError
 from helpers.files import write_json
 
@@ -41,8 +38,10 @@ COSTS = (0.01, 0.03, 0.1, 0.3)
 DRAWS = 1000
 
 
-def probe(cost: float):
-    return make_pipeline(StandardScaler(), LogisticRegression(C=cost, max_iter=300))
+def probed(features, y, train, test, cost) -> np.ndarray:
+    """What a probe that learns from rows `train` says of rows `test`."""
+    linear = probe.fit(features[train], y[train], cost)
+    return probe.predict(features[test], *linear, np.unique(y[train]))
 
 
 def read_folds(folder: Path, corpus: str) -> pd.DataFrame:
@@ -81,7 +80,7 @@ def choose(features: dict, y, speakers) -> tuple[str, float]:
             [
                 recall_score(
                     y[b],
-                    probe(cost).fit(X[a], y[a]).predict(X[b]),
+                    probed(X, y, a, b, cost),
                     average="macro",
                     zero_division=0,
                 )
@@ -98,8 +97,7 @@ def one_fold(fold, features, y, speakers, folds):
     train, test = folds != fold, folds == fold
     with threadpool_limits(1):  # folds run side by side: more threads would only wait on each other
         layer, cost = choose({k: v[train] for k, v in features.items()}, y[train], speakers[train])
-        model = probe(cost).fit(features[layer][train], y[train])
-        return np.flatnonzero(test), model.predict(features[layer][test]), layer, cost
+        return np.flatnonzero(test), probed(features[layer], y, train, test, cost), layer, cost
 
 
 def fold_mean(y, predicted, folds, weights=None) -> float:

@@ -20,7 +20,7 @@ Corpora lie in data/corpora, or in the folder that SER_CORPORA names.
 Exit status: 0 all went well, 1 something failed (one line says what), 2 the command makes no sense.
 """
 
-OPTIONS = ("--corpus", "--encoder", "--seed", "--profile", "--out", "--json", "--help")
+OPTIONS = ("--corpus", "--encoder", "--seed", "--profile", "--out", "--json", "--handout", "--help")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -70,7 +70,7 @@ def _run(args) -> int:
 def _report(args) -> int:
     from course import report
 
-    print(f"Report: {report.build(args.dir)}")
+    print(f"Report: {report.build(args.dir, args.handout)}")
     return 0
 
 
@@ -129,6 +129,8 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     run.add_argument("--out", type=Path, metavar="DIR", help="default: runs/course, or by its name")
     each["report"].add_argument("dir", type=Path, metavar="DIR", help="folder of a run or a sweep")
+    text = "into DIR/handout, without solutions and notes for the instructor"
+    each["report"].add_argument("--handout", action="store_true", help=text)
     each["students"].add_argument("dir", type=Path, metavar="DIR", help="a new folder")
     each["predict"].add_argument("files", nargs="+", metavar="FILE")
     each["predict"].add_argument("--json", action="store_true", help="for programs")

@@ -1,137 +1,125 @@
 """The report: one static folder that opens from disk, without network, on a phone and on paper."""
 
-import html
 import shutil
+import sys
 from pathlib import Path
 
-from course import pages
-from course.runner import pool, runs
+import jinja2
+from bs4 import BeautifulSoup
+from markupsafe import Markup
+from pygments.formatters import HtmlFormatter
+
+from course import exports, pages, students
+from course.folders import pool, runs, unfinished
 from course.settings import NOTEBOOKS, lessons
 from helpers import measures, results
 from helpers.errors import CourseError
 
-STYLE = Path(__file__).with_name("report.css")
+ASSETS = Path(__file__).parent / "assets"
 NAME = "Speech emotion recognition that knows when it does not know"
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><link rel="stylesheet" href="{up}style.css"></head>
-<body>{top}<main>
-{content}
-</main>{bottom}</body></html>
-"""
-SYNTHETIC = """<p class="note">The embedded corpus is <strong>synthetic</strong> speech. Its figures
-show the mechanics of the methods; claims are made on real speech.</p>"""
+LOOP = {  # what each lesson adds to the loop
+    "hear": ("01", "02", "09", "12"),
+    "calibrate": ("03", "04", "11"),
+    "reject": ("05", "06", "13"),
+    "cluster": ("07",),
+    "name": ("08",),
+    "learn": ("10",),
+}
+_environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(pages.TEMPLATES),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+)
 
 
-def _esc(text) -> str:
-    return html.escape(str(text))
+def page(title: str, content: str, headings=(), links=(), up: str = "") -> str:
+    """A whole page around HTML that is safe already; ``links`` are ``[(address, text)]``."""
+    shown = {"title": title, "content": Markup(content), "headings": headings}
+    return _environment.get_template("page.html.j2").render(**shown, links=links, up=up)
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    """A table of cells that are HTML already."""
-    head = "".join(f'<th scope="col">{cell}</th>' for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>\n" for row in rows)
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="wide">{table}</div>'
-
-
-def sources() -> dict:
-    """What the sources claim, each beside the key that measures it here."""
-    return {"sources": measures.sources(), "claims": measures.claims()}
-
-
-def _cells(entry: dict | None) -> list[str]:
-    """Measured value and interval of an entry, as two cells."""
-    if entry is None:
-        return ["–", ""]
-    if entry["value"] is None:
-        return ["–", f'<span class="note">{_esc(entry["reason"])}</span>']
-    value, _, interval = results.shown(entry).partition(" ")
-    return [f"<strong>{value}</strong>", interval]
-
-
-def comparison(measured: dict[str, dict]) -> str:
-    """The table source | measured | interval | what differs, of results by group."""
-    claims = sources()
-    several = len(measured) > 1
-    header = ["", "source"]
-    for group in measured:
-        header += [_esc(group) if several else "measured", "interval (95 %)"]
-    rows = []
-    for claim in claims["claims"]:
-        found = [
-            r["notebooks"].get(claim["lesson"], {}).get(claim["key"]) for r in measured.values()
-        ]
-        if any(found):
-            cells = [cell for entry in found for cell in _cells(entry)]
-            link = f'{_esc(claim["what"])} <span class="note">{claim["lesson"][:2]}</span>'
-            source = f'{claim["value"]:g} <span class="note">[{claim["source"]}]</span>'
-            rows.append([link, source, *cells, _esc(claim["differs"])])
-    titles = "".join(f"<li>{_esc(title)}</li>" for title in claims["sources"].values())
-    if not rows:
-        return "<p>No figure that a source also claims was measured in this run.</p>"
-    table = f'<div class="claims">{_table([*header, "what differs"], rows)}</div>'
-    return table + f'<ol class="sources">{titles}</ol>'
-
-
-def _everything(measured: dict[str, dict]) -> str:
-    """Every recorded value, folded."""
-    keys = {
-        (nb, key): None for r in measured.values() for nb, e in r["notebooks"].items() for key in e
-    }
-    rows = []
-    for nb, key in keys:
-        found = [r["notebooks"].get(nb, {}).get(key) for r in measured.values()]
-        clips = next((e["n"] for e in found if e and e["n"] is not None), "")
-        cells = [cell for entry in found for cell in _cells(entry)]
-        rows.append([_esc(nb), f"<code>{_esc(key)}</code>", *cells, str(clips)])
-    header = ["lesson", "key"]
-    for group in measured:
-        header += [_esc(group) if len(measured) > 1 else "measured", "interval (95 %)"]
-    table = _table([*header, "clips"], rows)
-    return f"<details><summary>All that was recorded</summary>{table}</details>"
-
-
-def _lesson_pages(run: Path, folder: Path, sweep: str) -> str:
-    """Write a page per executed lesson of one run; return their list as HTML."""
+def _lesson_pages(run: Path, folder: Path, sweep: str, handout: bool) -> list[dict]:
+    """Write a page per executed lesson of one run; return what the index shows of each."""
     about = results.read_results(run / "results.json")["run"]
-    done = {
-        p.stem: p for p in sorted((run / "notebooks").glob("*.ipynb")) if p.stem in about["seconds"]
+    read = {
+        path.stem: pages.read(path)
+        for path in sorted((run / "notebooks").glob("*.ipynb"))
+        if path.stem in about["seconds"]
     }
-    read = {stem: pages.read(path) for stem, path in done.items()}
     titles = {stem: pages.title(nb) for stem, nb in read.items()}
-    items, stems, up = [], list(read), "../" if sweep else ""
+    stems, up = list(read), "../" if sweep else ""
+    cards = [{"stem": stem, "failed": why} for stem, why in about["failed"].items()]
     for i, (stem, nb) in enumerate(read.items()):
-        links = [f'<a href="{stems[i - 1]}.html">← {_esc(titles[stems[i - 1]])}</a>'] if i else []
-        links.append(f'<a href="{up}index.html">Report</a>')
-        for step in stems[i + 1 : i + 2]:
-            links.append(f'<a href="{step}.html">{_esc(titles[step])} →</a>')
-        bar = f"<nav>{''.join(links)}</nav>"
-        content, names = pages.body(nb, stem, folder, NOTEBOOKS)
-        page = PAGE.format(
-            title=_esc(titles[stem]),
-            up=up,
-            top=bar,
-            content=content,
-            bottom=bar,
-        )
-        (folder / f"{stem}.html").write_text(page, encoding="utf-8")
+        links = [(f"{step}.html", f"← {titles[step]}") for step in stems[max(i - 1, 0) : i]]
+        links.append((f"{up}index.html", "Report"))
+        links += [(f"{step}.html", f"{titles[step]} →") for step in stems[i + 1 : i + 2]]
+        lesson = pages.body(students.handout(nb) if handout else nb, stem, folder, NOTEBOOKS)
+        for problem in lesson.problems:
+            print(f"ser-course: {run / 'notebooks' / stem}.ipynb: {problem}", file=sys.stderr)
+        whole = page(titles[stem], lesson.content, lesson.headings, links, up)
+        (folder / f"{stem}.html").write_text(whole, encoding="utf-8")
         base = f"{sweep}/" if sweep else ""
-        picture = f'<img src="{base}figures/{names[-1]}" alt="" loading="lazy">' if names else ""
         took = f"{about['seconds'][stem]:.0f} s"
-        link = f'<a href="{base}{stem}.html">{picture}<strong>{_esc(titles[stem])}</strong></a>'
-        items.append((stem, f'<li>{link} <span class="note">{took}</span></li>'))
-    for stem, why in about["failed"].items():
-        line = f'<li class="failed"><strong>{_esc(stem)}</strong> failed: {_esc(why)}</li>'
-        items.append((stem, line))
-    return f'<ul class="lessons">{"".join(line for _, line in sorted(items))}</ul>'
+        if stem in about.get("cpu_seconds", {}):
+            took += f", {about['cpu_seconds'][stem]:.0f} CPU-seconds"
+        card = {"stem": stem, "title": titles[stem], "took": took, "href": f"{base}{stem}.html"}
+        cards.append(card | {"picture": base + lesson.figures[-1] if lesson.figures else ""})
+    return sorted(cards, key=lambda card: card["stem"])
 
 
-def build(out: Path) -> Path:
+def _facts(each: list[dict]) -> list[list[str]]:
+    """What was run, when, how and where: a header, then a line a run."""
+    plain = ("corpus", "encoder", "profile", "date", "commit", "machine", "threads")
+    told = [name for name in plain if any(name in about for about in each)]
+    rows = [[*told, "seeds"]]
+    for about in each:
+        rows.append([*(about.get(name, "") for name in told), ", ".join(map(str, about["seeds"]))])
+    return rows
+
+
+def _found(measured: dict[str, dict], lesson: str, key: str) -> list[dict | None]:
+    return [r["notebooks"].get(lesson, {}).get(key) for r in measured.values()]
+
+
+def _index(measured: dict[str, dict], sweep: bool, cards: dict, missing: list[str]) -> str:
+    """The first page's content."""
+    claims = [(c, _found(measured, c["lesson"], c["key"])) for c in measures.claims()]
+    keys = {
+        (n, key): None for r in measured.values() for n, e in r["notebooks"].items() for key in e
+    }
+    recorded = []
+    for lesson, key in keys:
+        found = _found(measured, lesson, key)
+        clips = next((e["n"] for e in found if e and e["n"] is not None), "")
+        recorded.append((lesson, key, found, clips))
+    about = [r["run"] for r in measured.values()]
+    versions = ", ".join(f"{k} {v}" for k, v in about[0]["versions"].items())
+    commands = dict.fromkeys(a["command"] for a in about if "command" in a)
+    there = {card["stem"][:2]: card.get("href") for each in cards.values() for card in each}
+    steps = [(step, [(n, there.get(n)) for n in numbers]) for step, numbers in LOOP.items()]
+    drawn = _environment.get_template("loop.svg.j2").render(steps=steps)
+    return _environment.get_template("index.html.j2").render(
+        name=NAME,
+        loop_map=Markup(drawn),
+        shown=results.shown,
+        facts=_facts(about),
+        synthetic=any("embedded" in a["corpus"].split("+") for a in about),
+        missing=missing,
+        claims=[(claim, found) for claim, found in claims if any(found)],
+        titles=measures.sources().values(),
+        measured=measured,
+        sweep=sweep,
+        recorded=recorded,
+        lessons=cards,
+        versions=f"{versions}. {len(lessons())} lessons in the course. {' '.join(commands)}",
+    )
+
+
+def build(out: Path, handout: bool = False) -> Path:
     """Write the report over the run or sweep in ``out`` to ``out/report``; return its index.
 
-    Raises CourseError when there is nothing to report, or a results file cannot be read.
+    With ``handout`` to ``out/handout``, without solutions and notes for the instructor. Raises
+    CourseError when there is nothing to report, or a results file cannot be read.
     """
     found = runs(out)
     if not found:
@@ -139,39 +127,29 @@ def build(out: Path) -> Path:
     sweep = "" not in found
     each = {name: results.read_results(path / "results.json") for name, path in found.items()}
     measured = pool(out) if sweep else each
-    folder = out / "report.part"
+    target = out / ("handout" if handout else "report")
+    folder = target.with_suffix(".part")
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    listing = []
+    shutil.copytree(ASSETS, folder)
+    cards = {}
     for name, path in found.items():
         (folder / name).mkdir(exist_ok=True)
-        listing.append(f"<h3>{_esc(name)}</h3>" if sweep else "")
-        listing.append(_lesson_pages(path, folder / name, name))
-    about = [r["run"] for r in measured.values()]
-    facts = [
-        ["corpus", "encoder", "profile", "seeds"],
-        *(
-            [_esc(a[k]) for k in ("corpus", "encoder", "profile")]
-            + [", ".join(map(str, a["seeds"]))]
-            for a in about
-        ),
-    ]
-    versions = ", ".join(f"{_esc(k)} {_esc(v)}" for k, v in about[0]["versions"].items())
-    synthetic = SYNTHETIC if any("embedded" in a["corpus"].split("+") for a in about) else ""
-    over = " Values are means over seeds; intervals hold every seed." if sweep else ""
-    content = f"""<h1>{NAME}</h1>
-{_table(facts[0], facts[1:])}{synthetic}
-<h2>Beside the sources</h2>
-<p>Intervals redraw speakers.{over} The small number names the lesson.</p>
-{comparison(measured)}{_everything(measured)}
-<h2>Lessons</h2>{"".join(listing)}
-<p class="note">{versions}; threads {_esc(about[0]["threads"])}.
-{len(lessons())} lessons in the course.</p>"""
-    page = PAGE.format(title=NAME, up="", top="", content=content, bottom="")
-    (folder / "index.html").write_text(page, encoding="utf-8")
-    style = STYLE.read_text(encoding="utf-8") + pages.code_style()
-    (folder / "style.css").write_text(style, encoding="utf-8")
-    target = out / "report"
+        cards[name] = _lesson_pages(path, folder / name, name, handout)
+    soup = BeautifulSoup(_index(measured, sweep, cards, unfinished(out)), "html.parser")
+    headings = pages.anchors(soup)
+    exports.finish_tables(soup, "index", folder)
+    exports.write_results(folder, measured)
+    (folder / "tables" / "sources.bib").write_text(exports.bibtex(), encoding="utf-8")
+    (folder / "index.html").write_text(page(NAME, str(soup), headings), encoding="utf-8")
+    with open(folder / "style.css", "a", encoding="utf-8") as style:
+        style.write(code_style())
     shutil.rmtree(target, ignore_errors=True)
     folder.rename(target)
     return target / "index.html"
+
+
+def code_style() -> str:
+    """CSS for highlighted code: readable in black and white, and on a dark screen."""
+    dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
+    light = HtmlFormatter(style="bw").get_style_defs(".highlight")
+    return f"{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}\n"

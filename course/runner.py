@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from course.folders import guard, pool
 from course.settings import (
     NOTEBOOKS,
     ROOT,
@@ -187,27 +188,6 @@ def _collect(run: Path, setting: Setting, shared: str, folder: Path, failed: dic
     )
 
 
-def runs(out: Path) -> dict[str, Path]:
-    """Run folders below ``out``: ``{"": out}`` for one run, names of a sweep's runs otherwise."""
-    if (out / "results.json").exists():
-        return {"": out}
-    return {path.parent.name: path.parent for path in sorted(out.glob("*-*-*/results.json"))}
-
-
-def _guard(out: Path, settings: list[Setting]) -> None:
-    """CourseError when the folder already holds something that this run would mix with."""
-    held = runs(out)
-    remedy = "give another --out"
-    if held and ("" in held) != (len(settings) == 1):
-        raise CourseError(f"{out} holds {'one run' if '' in held else 'a sweep'}; {remedy}")
-    for name, path in held.items():
-        about = results.read_results(path / "results.json")["run"]
-        there = Setting(about["corpus"], about["encoder"], about["seeds"][0], about["profile"])
-        same = there == settings[0] if not name else there.profile == settings[0].profile
-        if not same:
-            raise CourseError(f"{out} holds {there.name} ({there.profile}); {remedy}")
-
-
 def run(
     names: list[str], settings: list[Setting], out: Path, folder: Path = NOTEBOOKS
 ) -> list[str]:
@@ -226,7 +206,7 @@ def run(
         check_corpus(setting.corpus)
         encoder_folder(setting.encoder)
     shared = {setting: inputs(setting) for setting in settings}
-    _guard(out, settings)
+    guard(out, settings)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(out / ".lock", timeout=0):
@@ -251,6 +231,9 @@ def _run(chosen: dict[str, Path], shared: dict[Setting, str], out: Path, folder:
         for name, path in chosen.items()
         if not _finished(folders[setting], name, _fingerprint(path, digest))
     ]
+    if len(shared) > 1:  # what a report over half a sweep has to miss
+        plan = {"runs": [s.name for s in shared], "lessons": list(chosen)}
+        write_json(out / "sweep.json", plan)
     done = len(shared) * len(chosen) - len(todo)
     skipped = f" ({done} finished before)" if done else ""
     print(f"{len(todo)} lessons to run into {out}{skipped}", flush=True)
@@ -274,15 +257,3 @@ def _run(chosen: dict[str, Path], shared: dict[Setting, str], out: Path, folder:
     if len(shared) > 1:
         pool(out)
     return [f"{s.name} {name}: {why}" for s, each in failed.items() for name, why in each.items()]
-
-
-def pool(out: Path) -> dict[str, dict]:
-    """Results over the seeds of a sweep, by ``<corpus>-<encoder>``; written to ``pooled``."""
-    grouped: dict[str, list[dict]] = {}
-    for name, path in runs(out).items():
-        read = results.read_results(path / "results.json")
-        grouped.setdefault(name.rpartition("-")[0], []).append(read)
-    pooled = {name: results.merge(group) for name, group in grouped.items()}
-    for name, merged in pooled.items():
-        write_json(out / "pooled" / f"{name}.json", merged)
-    return pooled

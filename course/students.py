@@ -91,6 +91,15 @@ def edition(nb):
     return nb
 
 
+def handout(nb):
+    """An executed lesson to hand out: the student edition, with all outputs but the solutions'."""
+    given = edition(nb)
+    for cell, executed in zip(given.cells, nb.cells, strict=True):
+        if cell.cell_type == "code" and cell.source == executed.source:
+            cell.outputs, cell.execution_count = executed.outputs, executed.execution_count
+    return given
+
+
 def write(target: Path, folder: Path = NOTEBOOKS) -> list[Path]:
     """Write a folder to hand out: stubbed lessons, and all that they need to run.
 

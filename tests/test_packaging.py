@@ -47,7 +47,15 @@ def test_what_is_imported_is_declared():
     declared = {pin.partition("==")[0] for pin in DIRECT}
     declared |= {"course", "helpers", "tools", "conftest"}
     known = {"sklearn": "scikit-learn", "huggingface_hub": "huggingface-hub"}
-    brought = {"pygments", "traitlets", "zmq", "IPython"}  # pinned with ipykernel and nbconvert
+    known |= {"bs4": "beautifulsoup4", "PIL": "pillow", "yaml": "pyyaml"}
+    brought = {
+        "fontTools",
+        "markupsafe",
+        "pygments",
+        "traitlets",
+        "zmq",
+        "IPython",
+    }  # pinned with what brings them
     for path in [p for room in ("course", "helpers", "tools") for p in ROOT.glob(f"{room}/*.py")]:
         for name in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.M):
             own = (path.parent / f"{name}.py").exists()
@@ -66,7 +74,7 @@ def test_only_one_place_knows_where_shared_corpora_lie_and_none_a_machine():
     index = re.compile(r"pypi\.org|pythonhosted|download\.pytorch")
     shared = re.compile("shared/corpora")
     for path in tracked():
-        binary = path.suffix in {".opus", ".safetensors", ".png", ".npz"}
+        binary = path.suffix in {".opus", ".safetensors", ".png", ".npz", ".woff"}
         if binary or not path.is_file() or path == Path(__file__).resolve():
             continue
         text = path.read_text(encoding="utf-8", errors="ignore")

@@ -1,14 +1,18 @@
 """Corpora: where they lie, what they are, one table of utterances for all (lesson 01)."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from helpers import emotions, readers
+from helpers import audio, readers, recordings
+from helpers.audio import AudioError
+from helpers.emotions import canonical, plain
 from helpers.errors import CourseError, nearest
+from helpers.tree import Tree
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 REQUIRED = (
@@ -19,14 +23,16 @@ REQUIRED = (
 class Corpus(NamedTuple):
     """What a student must know before asking for a corpus.
 
-    ``open_audio``: clips and pictures of clips may be published (it decides what is committed).
+    ``example``: how a clip is named; ``open_audio``: clips and pictures of clips may be published
+    (it decides what is committed).
     """
 
     title: str
     licence: str
     source: str
     get: str
-    read: Callable[[Path], Iterable[dict]]
+    read: Callable[[Tree], Iterable[dict]]
+    example: str
     open_audio: bool = False
 
 
@@ -37,48 +43,40 @@ CORPORA = {
     "embedded": Corpus(
         "Embedded corpus: synthetic speech, 24 voices", "CC0 1.0", "data/corpus",
         "it is part of the repository: restore it with git checkout data/corpus",
-        readers.embedded, open_audio=True,
-    ),
+        readers.embedded, "table.csv", open_audio=True),
     "ravdess": Corpus(
         "RAVDESS, speech part", "CC BY-NC-SA 4.0", "https://zenodo.org/records/1188976",
-        "run ser-course download ravdess", readers.ravdess,
-    ),
+        "run ser-course download ravdess", readers.ravdess, "03-01-06-01-02-01-12.wav"),
     "emodb": Corpus(
-        "Berlin database of emotional speech (EMO-DB)", "free to use", "http://emodb.bilderbar.info",
-        _PAGE, readers.emodb,
-    ),
+        "Berlin database of emotional speech (EMO-DB)", "free to use",
+        "http://emodb.bilderbar.info", _PAGE, readers.emodb, "03a01Fa.wav"),
     "tess": Corpus(
         "Toronto emotional speech set (TESS)", "CC BY-NC-ND 4.0",
-        "https://doi.org/10.5683/SP2/E8H2MF", _PAGE, readers.tess,
-    ),
+        "https://doi.org/10.5683/SP2/E8H2MF", _PAGE, readers.tess, "OAF_back_angry.wav"),
     "savee": Corpus(
         "Surrey audio-visual expressed emotion (SAVEE)", "research only",
         "http://kahlan.eps.surrey.ac.uk/savee", _ASK, readers.savee,
-    ),
+        "DC/a01.wav or DC_a01.wav (the speaker is DC, JE, JK or KL)"),
     "emovo": Corpus(
         "EMOVO, Italian", "research only", "http://voice.fub.it/activities/corpora/emovo",
-        _PAGE, readers.emovo,
-    ),
+        _PAGE, readers.emovo, "dis-f1-b1.wav"),
     "crema_d": Corpus(
         "CREMA-D, crowd-sourced votes", "ODbL 1.0",
-        "https://github.com/CheyneyComputerScience/CREMA-D",
-        "clone it with git lfs", readers.crema_d,
-    ),
+        "https://github.com/CheyneyComputerScience/CREMA-D", "clone it with git lfs",
+        readers.crema_d, "1001_DFA_ANG_XX.wav"),
     "esd": Corpus(
         "Emotional speech dataset (ESD), English and Mandarin", "research only",
         "https://github.com/HLTSingapore/Emotional-Speech-Data", _ASK, readers.esd,
-    ),
+        "0011/Angry/0011_000351.wav"),
     "casia": Corpus(
         "CASIA Chinese emotional speech", "under licence", "http://www.chineseldc.org", _ASK,
-        readers.casia,
-    ),
+        readers.casia, "wangzhe/angry/201.wav"),
     "iemocap": Corpus(
         "IEMOCAP", "under licence", "https://sail.usc.edu/iemocap", _ASK, readers.iemocap,
-    ),
+        "Ses01F_impro01_F000.wav, with its label in dialog/EmoEvaluation/Ses01F_impro01.txt"),
     "msp_podcast": Corpus(
-        "MSP-Podcast", "under licence",
-        "https://www.lab-msp.com/MSP/MSP-Podcast.html", _ASK, readers.msp_podcast,
-    ),
+        "MSP-Podcast", "under licence", "https://www.lab-msp.com/MSP/MSP-Podcast.html", _ASK,
+        readers.msp_podcast, "MSP-PODCAST_0001_0008.wav, listed in Labels/labels_consensus.csv"),
 }  # fmt: skip
 
 
@@ -107,20 +105,32 @@ def available(name: str) -> bool:
     return folder(name).is_dir()
 
 
+def parts(spec: str) -> list[str]:
+    """Split corpora joined by ``+``; a ``+`` in the path of a folder is no joint."""
+    found: list[str] = []
+    for part in spec.split("+"):
+        whole = f"{found[-1]}+{part}" if found else part
+        inside = whole.startswith("folder:") and not part.startswith("folder:")
+        if inside and (part not in CORPORA or _where(whole).exists()):
+            found[-1:] = [whole]
+        else:
+            found.append(part)
+    return found
+
+
 def present(spec: str) -> tuple[str, list[str]]:
     """Split corpora joined by ``+`` into those that are here, joined again, and the absent ones.
 
     When nothing is here, ``spec`` comes back whole: ``frame`` then says what is missing.
     """
-    parts = spec.split("+")
-    absent = [p for p in parts if not p.startswith("folder:") and not available(p)]
-    here = [p for p in parts if p not in absent]
+    absent = [p for p in parts(spec) if not p.startswith("folder:") and not available(p)]
+    here = [p for p in parts(spec) if p not in absent]
     return ("+".join(here), absent) if here else (spec, [])
 
 
 def open_audio(spec: str) -> bool:
     """Say whether clips of every corpus in ``spec`` may be shown in what gets published."""
-    return all(part in CORPORA and CORPORA[part].open_audio for part in spec.split("+"))
+    return all(part in CORPORA and CORPORA[part].open_audio for part in parts(spec))
 
 
 def frame(spec: str) -> pd.DataFrame:
@@ -131,18 +141,27 @@ def frame(spec: str) -> pd.DataFrame:
     ``gender`` (female, male, unknown), ``language`` (ISO 639-1), ``emotion`` (canonical),
     ``sentence``; where the corpus has them ``intensity``, ``votes`` (dict of counts by emotion),
     ``pleasure, arousal, dominance`` (-1 to 1), and what else a folder's CSV holds.
-    Raises ``CourseError`` when a corpus is unknown, absent or empty.
+    A warning counts and names what is left out (``survey`` returns it), and says of a folder which
+    names were taken for speakers. Raises ``CourseError`` when a corpus is unknown, absent or empty.
     """
-    parts = spec.split("+")
-    if len(set(parts)) < len(parts):
+    table, _, notes = survey(spec)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return table
+
+
+def survey(spec: str) -> tuple[pd.DataFrame, list[AudioError], list[str]]:
+    """Return the table of ``frame``, an error for each audio file not in it, and what to tell."""
+    if len(set(parts(spec))) < len(parts(spec)):
         raise CourseError(f"corpus '{spec}' names the same corpus twice")
-    tables = [_one(part) for part in parts]
-    table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]
+    each, left_out, notes = zip(*map(_one, parts(spec)), strict=True)
+    table = pd.concat(each, ignore_index=True) if len(each) > 1 else each[0]
     if len(doubles := table.loc[table.utterance.duplicated(), "utterance"]):
         raise CourseError(f"corpus '{spec}': two folders of one name, {doubles.iloc[0]} in both")
     words = table.select_dtypes(exclude="number").columns
     table[words] = table[words].astype(object).where(table[words].notna(), None)
-    return table.sort_values("utterance", ignore_index=True)
+    table = table.sort_values("utterance", ignore_index=True)
+    return table, sum(left_out, []), [note for note in notes if note]
 
 
 def load(spec: str):
@@ -152,48 +171,79 @@ def load(spec: str):
     return datasets.Dataset.from_list(frame(spec).to_dict("records"))
 
 
-def _one(part: str) -> pd.DataFrame:
-    if part.startswith("folder:"):
-        where = Path(part.removeprefix("folder:")).expanduser().resolve()
-        if not where.exists():
-            raise CourseError(f"{part}: no such folder or CSV file")
-        name, read = where.stem, readers.folder
-    else:
-        where, name, read = folder(part), part, CORPORA[part].read
-        if not where.is_dir():
-            about = CORPORA[part]
-            raise CourseError(
-                f"corpus '{part}' is not at {where}: {about.title}, licence {about.licence}, "
-                f"{about.source}; {about.get}"
-                + ("" if about.get.startswith(("run", "it is")) else f" into {where}")
-            )
-    rows = list(read(where))
+def _where(part: str) -> Path:
+    return Path(os.path.expanduser(part.removeprefix("folder:"))).resolve()
+
+
+def _one(part: str) -> tuple[pd.DataFrame, list[AudioError], str]:
+    """Read one corpus: its table, what was left out, and a line on both ("" if all is plain)."""
+    own = part.startswith("folder:")
+    where = _where(part) if own else folder(part)
+    if own and not where.exists():
+        raise CourseError(f"{part}: no such folder or CSV file")
+    if not own and not where.is_dir():
+        about = CORPORA[part]
+        raise CourseError(
+            f"corpus '{part}' is not at {where}: {about.title}, licence {about.licence}, "
+            f"{about.source}; {about.get}"
+            + ("" if about.get.startswith(("run", "it is")) else f" into {where}")
+        )
+    tree = Tree(where)
+    try:
+        rows = list(recordings.recordings(tree) if own else CORPORA[part].read(tree))
+    except (KeyError, IndexError, ValueError) as error:
+        wrong = f"a table in {where} is not as its manual says"
+        raise CourseError(f"corpus '{part}': {wrong} ({error!r}); fetch it again") from None
+    rows, left = _account(rows, tree), audio.report(tree.left_out)
     if not rows:
-        raise CourseError(f"corpus '{part}': {where} holds no audio file named as its manual says")
-    base = where if where.is_dir() else where.parent
+        named = (
+            " that is read here" if own else f" named as its manual says, {CORPORA[part].example}"
+        )
+        holds = f"{where} holds no audio file{named}"
+        raise CourseError("; ".join(filter(None, [f"corpus '{part}': {holds}", left])))
+    name, base = where.stem if own else part, where.parent if where.is_file() else where
     table = pd.DataFrame([_complete(row, name, base) for row in rows])
     if len(doubles := table.loc[table.utterance.duplicated(), "utterance"]):
         raise CourseError(f"corpus '{part}': {doubles.iloc[0]} is listed twice")
-    return table
+    note = "; ".join(filter(None, [tree.note, left]))
+    return table, tree.left_out, f"{name}: {note}" if note else ""
+
+
+def _account(rows: list[dict], tree: Tree) -> list[dict]:
+    """Give every clip of ``tree`` that is not among ``rows`` a reason; return rows of somebody.
+
+    Clips without a speaker may be anybody's: beside others that have one they are left out, for
+    they could put one voice on both sides of a split.
+    """
+    known = {os.path.realpath(row["path"]) for row in rows}
+    known |= {os.path.realpath(error.path) for error in tree.left_out}
+    for path in tree.clips:
+        if os.path.realpath(path) not in known:
+            tree.leave(path, "neither named nor listed as this corpus is read")
+    named = [row for row in rows if _speaker(row) != "unknown"]
+    for row in rows if named else ():
+        if _speaker(row) == "unknown":
+            tree.leave(row["path"], "no speaker, where other clips have one")
+    return named or rows
+
+
+def _speaker(row: dict) -> str:
+    speaker = plain(row.get("speaker") or "")
+    return "unknown" if speaker.lower() in ("", "nan", "none", "n/a", "unknown") else speaker
 
 
 def _complete(row: dict, name: str, base: Path) -> dict:
     """Fill a reader's row up to the columns that all corpora share; check its emotion."""
     path = Path(row["path"])
-    try:
-        emotion = emotions.canonical(str(row["emotion"]))
-    except CourseError as error:
-        raise CourseError(f"{path}: {error}") from None
     inside = path.relative_to(base) if path.is_relative_to(base) else path.relative_to(path.anchor)
-    speaker = str(row.get("speaker", "unknown")).strip() or "unknown"
     known = {
         "path": str(path),
         "utterance": f"{name}/{inside.with_suffix('').as_posix()}",
         "corpus": name,
-        "speaker": f"{name}/{speaker}",
+        "speaker": f"{name}/{_speaker(row)}",
         "gender": readers.GENDERS.get(str(row.get("gender")).strip().lower(), "unknown"),
         "language": str(row.get("language", "")),
-        "emotion": emotion,
-        "sentence": str(row.get("sentence", "")),
+        "emotion": canonical(str(row["emotion"])),
+        "sentence": plain(row.get("sentence") or ""),
     }
     return known | {key: value for key, value in row.items() if key not in known}

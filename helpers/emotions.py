@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from typing import NamedTuple
+from unicodedata import normalize
 
 from helpers.errors import CourseError, nearest
 
@@ -58,6 +59,11 @@ KNOWN = ("neutral", "happy", "sad", "angry", "surprised")
 KNOWN_IN = {"esd": ("neutral", "happy", "sad", "angry")}
 
 
+def plain(text: object) -> str:
+    """Return ``text`` in one Unicode form (NFC) with single blanks: one name, one person."""
+    return " ".join(normalize("NFC", str(text)).split())
+
+
 def canonical(name: str) -> str:
     """Return the canonical emotion for a label in any case.
 
@@ -66,13 +72,13 @@ def canonical(name: str) -> str:
     >>> canonical("Fear")
     'fearful'
     """
-    try:
-        return ALIASES[name.strip().lower()]
-    except KeyError:
+    label = plain(name).lower()
+    if label not in ALIASES:
         raise CourseError(
-            f"emotion '{name}' is not in the table{nearest(name.strip(), ALIASES)}; "
+            f"emotion '{name}' is not in the table{nearest(label, ALIASES) or ';'} "
             f"rename the label, or leave those clips out; names: {', '.join(EMOTIONS)}"
-        ) from None
+        )
+    return ALIASES[label]
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -5,11 +5,13 @@
 
 import csv
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from awkward import M4A, MAC, POINTER, account, put
 
 from helpers import corpora
 from helpers.errors import CourseError
@@ -219,9 +221,123 @@ def test_folder_of_class_folders(here):
     frame = corpora.frame(f"folder:{here.root}/mine")
     assert sorted(zip(frame["speaker"], frame["emotion"], strict=True)) == [
         ("mine/anna", "angry"), ("mine/anna", "happy"), ("mine/ben", "happy"),
-        ("mine/unknown", "fearful"),
     ]  # fmt: skip
     assert corpora.frame(f"folder:{here.root}/mine")["path"].map(os.path.isabs).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "clip"),
+    [
+        ("ravdess", "Actor_01/03-01-01-01-01-01-01"),
+        ("emodb", "wav/03a01Fa"),
+        ("tess", "OAF_angry/OAF_back_angry"),
+        ("savee", "AudioData/DC/a01"),
+        ("emovo", "f1/gio-f1-b2"),
+        ("crema_d", "AudioWAV/1001_IEO_SAD_LO"),
+        ("esd", "0011/Happy/0011_000001"),
+        ("casia", "wangzhe/neutral/202"),
+    ],
+)
+@pytest.mark.parametrize(
+    "case", ["nested", "lower", "upper", "twice", "empty first", "mp3 first", "apple", "bin"]
+)
+def test_corpora_as_people_have_them(here, name, clip, case):
+    """One folder down, in another case, twice, with an empty, lossy or hidden copy: one clip."""
+    here(f"{name}/{clip}.wav")
+    (expected,) = only(name)
+    root = here.root / name
+    if case == "nested":
+        root.rename(here.root / "down")
+        root.mkdir()
+        (here.root / "down").rename(root / "full_release")
+    elif case in ("lower", "upper"):
+        (root / f"{clip}.wav").unlink()
+        here(f"{name}/{getattr(clip, case)()}.{getattr('wav', case)()}")
+    elif case == "twice":
+        put(root / f"copy/{clip}.wav", (root / f"{clip}.wav").read_bytes())
+    elif case == "empty first":
+        put(root / f"AAA/{clip}.wav", b"")
+    elif case == "mp3 first":
+        here(f"{name}/AAA/{clip}.mp3")
+    elif case == "apple":
+        for hidden in (f".AppleDouble/{clip}.wav", f"._{clip}.wav"):
+            put(root / hidden, MAC)
+    else:
+        put(root / f".Trash/{clip}.wav", b"withdrawn")
+    table, named = account(name, 1 + (case in ("twice", "empty first", "mp3 first")))
+    assert only(name) == [expected]
+    assert Path(table["path"][0]).stat().st_size > 1000
+    assert set(named.values()) <= {"a copy of a clip that is read"}
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "wanted"),
+    [
+        ("ravdess", "Actor_01/01-01-03-01-01-01-01.wav", "03-01-06-01-02-01-12.wav"),
+        ("savee", "a01 (2).wav", "DC/a01.wav or DC_a01.wav"),
+        (
+            "iemocap",
+            "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav",
+            "EmoEvaluation",
+        ),
+        ("msp_podcast", "Audios/MSP-PODCAST_0001_0008.wav", "labels_consensus.csv"),
+        ("emodb", "wav/anger_03.wav", "03a01Fa.wav"),
+        ("esd", "0011/0011_000351.wav", "0011/Angry/0011_000351.wav"),
+    ],
+)
+def test_where_nothing_fits_what_was_looked_for_is_said(here, name, there, wanted):
+    here(f"{name}/{there}")
+    put(here.root / name / "more.m4a", M4A)
+    with pytest.raises(CourseError, match=re.escape(wanted)) as caught:
+        corpora.frame(name)
+    assert Path(there).name in str(caught.value) and "more.m4a" in str(caught.value)
+
+
+def test_iemocap_one_folder_down_and_twice(here):
+    turn = "Ses01F_impro01_F000"
+    for root in ("IEMOCAP_full_release", "copy"):
+        here(f"iemocap/{root}/Session1/sentences/wav/Ses01F_impro01/{turn}.wav")
+        dialog = here.root / "iemocap" / root / "Session1/dialog/EmoEvaluation"
+        put(dialog / "Ses01F_impro01.txt", f"[6.2 - 8.2]\t{turn}\tneu\t[2.5, 3, 5]\n".encode())
+        put(dialog / "._Ses01F_impro01.txt", MAC + b"\xff\xfe")
+    account("iemocap", 2)
+    assert only("iemocap") == [("iemocap/1F", "female", "en", "neutral", "")]
+
+
+VOTES = "A,D,F,H,N,S,fileName\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "sad"),
+    [
+        (f",{VOTES}100001,0,1,0,0,4,5,1001_IEO_SAD_LO\n", 5),
+        (f"{VOTES}100001,0,1,0,0,4,5,1001_IEO_SAD_LO\n", 5),  # as R writes it
+        (f"Unnamed: 0,{VOTES}100001,0,1,0,0,4,5,1001_IEO_SAD_LO\n", 5),
+        (f"id;{VOTES.replace(',', ';')}100001;0;1;0;0;4;5;1001_IEO_SAD_LO\n", 5),
+        (f"{VOTES}0,1,0,0,4,5,1001_IEO_SAD_LO\n", "column of row ids is missing"),
+        (f"id,{VOTES}100001,x,1,0,0,4,5,1001_IEO_SAD_LO\n", "not as its manual says"),
+        ("id,A,D\n100001,1,2\n", "not as its manual says"),
+        (POINTER.decode(), "git lfs pull"),
+    ],
+)
+def test_votes_of_crema_d_as_they_are_passed_on(here, table, sad):
+    here("crema_d/AudioWAV/1001_IEO_SAD_LO.wav")
+    put(here.root / "crema_d/processedResults/tabulatedVotes.csv", table.encode())
+    if isinstance(sad, int):
+        assert account("crema_d", 1)[0]["votes"][0]["sad"] == sad
+        return
+    with pytest.raises(CourseError, match=sad) as caught:
+        corpora.frame("crema_d")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a+b", "a+emodb", "+", "a++b"])
+def test_a_plus_in_the_path_of_a_folder(here, name):
+    here(f"{name}/happy/1.wav", "emodb/wav/03a01Fa.wav")
+    spec = f"folder:{here.root}/{name}"
+    assert corpora.parts(f"{spec}+emodb") == [spec, "emodb"]
+    assert corpora.parts(f"emodb+{spec}+{spec}x") == ["emodb", spec, f"{spec}x"]
+    assert len(corpora.frame(f"{spec}+emodb")) == 2
 
 
 def test_folder_with_a_csv_of_any_columns(here):
@@ -247,11 +363,17 @@ def test_folder_with_a_csv_of_any_columns(here):
         ("path,emotions,speaker\na.wav,happy,x\n", "no column 'emotion' .did you mean 'emotions'"),
         ("path,emotion,speaker\nz.wav,happy,x\n", "list.csv line 2: no file z.wav"),
         ("path,emotion,speaker\n", "missing or without rows"),
-        ("path,emotion,speaker,arousal\na.wav,sad,x,high\n", "line 2: could not convert .*high"),
+        (
+            "path,emotion,speaker,arousal\na.wav,sad,x,high\n",
+            "line 2: a.wav: could not convert .*high",
+        ),
         ("path,emotion,speaker\na.wav,sad,x\na.wav,sad,x\n", "mine/a is listed twice"),
         ("path,emotion,speaker\na.wav,happy\n", "list.csv line 2: fewer fields than columns"),
         ("emotion,speaker,path\nhappy,x\n", "list.csv line 2: fewer fields than columns"),
-        ("path,emotion,speaker,votes_sad\na.wav,sad,x,two\n", "line 2: could not convert .*two"),
+        (
+            "path,emotion,speaker,votes_sad\na.wav,sad,x,two\n",
+            "line 2: a.wav: could not convert .*two",
+        ),
     ],
 )
 def test_bad_csv(here, text, message):

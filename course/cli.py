@@ -5,9 +5,10 @@ import re
 import sys
 from pathlib import Path
 
-from course.settings import PROFILES, Setting, UsageError, default_out, sweep
+from course.settings import Setting, UsageError, default_out, sweep
 from helpers import __version__, corpora
 from helpers.errors import CourseError, nearest
+from helpers.profiles import PROFILES
 
 EPILOG = """examples:
   ser-course run                            every lesson on the embedded corpus, a few minutes

@@ -110,13 +110,14 @@ def predict(files: list[str], head_folder: Path = HEAD) -> tuple[list[dict], lis
     if not waves:
         return [], problems, head.about
     from helpers import encoders
+    from helpers.embed import embed
 
     encoder = encoders.load(head.about["encoder"])
     if encoder.key != head.about["encoder_key"]:
         raise CourseError(
             f"{head_folder}: made for another '{encoder.name}' encoder; python -m tools.make_head"
         )
-    embeddings = encoders.embed(list(waves.values()), encoder, progress=False)
+    embeddings = embed(list(waves.values()), encoder, progress=False)
     found = describe(head.predict_proba(embeddings), head.about["classes"])
     return [{"file": f} | d for f, d in zip(waves, found, strict=True)], problems, head.about
 

@@ -7,13 +7,12 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from helpers import corpora
+from helpers import corpora, encoders
 from helpers.errors import CourseError, nearest
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 PARAMETERS = ("corpus", "encoder", "seed", "profile", "out")
-PROFILES = ("quick", "full", "paper")
 
 
 class UsageError(CourseError):
@@ -95,19 +94,11 @@ def check_corpus(spec: str) -> None:
 
 def encoder_folder(name: str) -> Path | None:
     """The folder of a local encoder, or None for a hub id; UsageError when it is neither."""
-    shipped = ROOT / "data" / "encoders"
-    folder = shipped / name if "/" not in name else Path(name)
-    if (folder / "config.json").is_file():
-        return folder
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not Path(name).exists():
-        return None
-    if name == "embedded":
-        raise CourseError(f"{folder}: no encoder here; restore it with git checkout data/encoders")
-    options = {"embedded", *(p.parent.name for p in shipped.glob("*/config.json"))}
-    raise UsageError(
-        f"unknown encoder '{name}'{nearest(name, options)}; {', '.join(sorted(options))}, a folder "
-        "with config.json, or a hub id such as facebook/wav2vec2-base"
-    )
+    try:
+        return encoders.folder_of(name)
+    except CourseError as error:
+        broken = name == "embedded"  # no fault of who typed it
+        raise (CourseError if broken else UsageError)(str(error)) from error
 
 
 def sweep(corpora_, encoders, seeds, profile="quick") -> list[Setting]:

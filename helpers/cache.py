@@ -19,6 +19,14 @@ def key(*parts) -> str:
     return digest.hexdigest()
 
 
+def code(*files) -> str:
+    """SHA-256 of source files: the part of a key that changes when what computes a value does.
+
+    Call it when a module is imported: what is edited later does not run in this process.
+    """
+    return key(*(Path(file).read_bytes() for file in files))
+
+
 class Cache:
     """Float32 arrays by key, in ``folder/embeddings.sqlite``.
 

@@ -1,41 +1,26 @@
-"""Any speech encoder in one call, and embeddings of many files.
+"""Any speech encoder in one call: wav2vec2, HuBERT, WavLM, data2vec-audio and Whisper.
 
-Lesson 02 builds the plain loop that `embed` speeds up. Families: wav2vec2, HuBERT, WavLM,
-data2vec-audio and Whisper, as transformers names them.
+torch is imported where it is used: the command line asks this module only where an encoder lies.
 """
 
 import hashlib
 import json
-import os
+import re
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby, zip_longest
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors import SafetensorError
 
 from helpers import audio
-from helpers.cache import Cache, key
+from helpers.cache import key
 from helpers.errors import CourseError, nearest
-from helpers.networks import WhisperFrames, pool
 
-EMBEDDED = Path(__file__).resolve().parents[1] / "data" / "encoders" / "embedded"
+SHIPPED = Path(__file__).resolve().parents[1] / "data" / "encoders"
+EMBEDDED = SHIPPED / "embedded"
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "whisper")
-KNOWN = (
-    "embedded",
-    "facebook/wav2vec2-base",
-    "facebook/hubert-base-ls960",
-    "microsoft/wavlm-base",
-    "facebook/data2vec-audio-base",
-    "openai/whisper-base",
-)
-VERSION = 1  # of the code from file to embedding: another number makes every cached row anew
-WINDOW = 256  # files decoded ahead: memory grows with this, not with the number of files
 
 
 @dataclass
@@ -43,7 +28,7 @@ class Encoder:
     """A loaded encoder. Hidden states go from 0 (the transformer's input) to `layers`."""
 
     name: str
-    model: torch.nn.Module = field(repr=False)
+    model: "torch.nn.Module" = field(repr=False)  # noqa: F821
     extractor: object = field(repr=False)
     dtype: str = "float32"
 
@@ -78,6 +63,8 @@ class Encoder:
     @cached_property
     def key(self) -> str:
         """SHA-256 of configuration and weights: which encoder this is, whatever its name."""
+        import torch
+
         digest = hashlib.sha256(
             json.dumps(self.config.to_diff_dict(), sort_keys=True, default=str).encode()
         )
@@ -88,9 +75,9 @@ class Encoder:
 
     @cached_property
     def cache_key(self) -> str:
-        """What `embed` computes: `key`, the preprocessor's settings, precision, this code."""
+        """What it computes: `key`, the preprocessor's settings, precision."""
         settings = json.dumps(self.extractor.to_dict(), sort_keys=True, default=str)
-        return key(self.key, settings, self.dtype, VERSION)
+        return key(self.key, settings, self.dtype)
 
     def batch(self, waves, normalise: bool | None = None) -> dict:
         """Model input for `waves` (16 kHz, 1-D each): `input_values` and, if needed, a mask.
@@ -98,6 +85,8 @@ class Encoder:
         `normalise`: zero mean and unit variance per clip; None does what the encoder was
         trained with.
         """
+        import torch
+
         if normalise is None:
             normalise = bool(getattr(self.extractor, "do_normalize", False))
         if normalise:
@@ -120,6 +109,8 @@ class Encoder:
 
     def _mel(self, waves) -> dict:
         """Log-mel frames of the clips only, with the silence after them that convolutions see."""
+        import torch
+
         limit = 2 * self.config.max_source_positions * self.extractor.hop_length
         if max(map(len, waves)) > limit:
             warnings.warn(
@@ -142,6 +133,8 @@ class Encoder:
 
     def frames(self, batch: dict, every: bool = False):
         """Hidden states and mask: `[(b, T, H)]` (last, or all layers + 1) and bool `(b, T)`."""
+        import torch
+
         out = self.model(**batch, output_hidden_states=every)
         # The last state is the one after the final layer norm, which not every family records.
         states = [*(out.hidden_states[:-1] if every else ()), out.last_hidden_state]
@@ -154,46 +147,45 @@ class Encoder:
         )
 
 
+def folder_of(name) -> Path | None:
+    """The folder of a local encoder, or None for a hub id.
+
+    `name`: one of those in `data/encoders`, as "embedded"; a folder with config.json; or a hub id.
+    Errors: CourseError when it is none of these.
+    """
+    folder = SHIPPED / name if "/" not in str(name) else Path(name).expanduser()
+    if (folder / "config.json").is_file():
+        return folder
+    if name == "embedded":
+        raise CourseError(f"{folder}: no encoder here; restore it with git checkout data/encoders")
+    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(name)) and not folder.exists():
+        return None
+    if folder.is_dir():
+        raise CourseError(f"encoder folder {folder}: no config.json in it; copy the folder again")
+    here = sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
+    raise CourseError(
+        f"encoder '{name}': no such folder or name{nearest(str(name), here)}; use "
+        f"{', '.join(here)}, a folder with config.json, or a hub id as facebook/wav2vec2-base"
+    )
+
+
 def load(name="embedded", dtype: str = "float32") -> Encoder:
     """Load an encoder by hub id, by directory, or the one that the course ships (`embedded`).
 
     `dtype`: "float32", or "bfloat16" to compute under autocast (weights stay float32).
     Errors: CourseError when it is unknown, offline, incomplete or damaged.
     """
-    from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, WhisperModel
-    from transformers.models.whisper.modeling_whisper import WhisperEncoder
-
     if dtype not in ("float32", "bfloat16"):
         raise CourseError(f"dtype '{dtype}': use float32 or bfloat16")
-    folder = EMBEDDED if str(name) == "embedded" else Path(name)
-    local = folder.is_dir()
-    if not local and (
-        str(name) == "embedded"
-        or "/" not in str(name)
-        or folder.is_absolute()
-        or str(name).startswith(".")
-    ):
-        raise CourseError(f"encoder '{name}': no such folder{nearest(str(name), KNOWN)}")
-    source = str(folder) if local else str(name)
+    from safetensors import SafetensorError
+
+    folder = folder_of(name)
     try:
         with quiet():
-            config = AutoConfig.from_pretrained(source)
-            if config.model_type not in FAMILIES:
-                raise CourseError(
-                    f"encoder '{name}' is of the family '{config.model_type}'; "
-                    f"this course knows {', '.join(FAMILIES)}"
-                )
-            extractor = AutoFeatureExtractor.from_pretrained(source)
-            kind = AutoModel
-            if config.model_type == "whisper":
-                bare = "WhisperEncoder" in (config.architectures or ())
-                kind = WhisperEncoder if bare else WhisperModel
-            model, report = kind.from_pretrained(
-                source, dtype=torch.float32, output_loading_info=True
-            )
+            model, extractor, report = _read(str(folder or name), folder)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0][:160] if str(error) else type(error).__name__
-        if local:
+        if folder:
             raise CourseError(
                 f"encoder folder {folder}: missing or damaged file ({reason}); "
                 "copy the folder again"
@@ -208,9 +200,38 @@ def load(name="embedded", dtype: str = "float32") -> Encoder:
             f"encoder '{name}': weights lack {len(missing)} tensors, such as "
             f"{sorted(missing)[0]}; copy the folder again"
         )
-    if config.model_type == "whisper":
+    if model.config.model_type == "whisper":
+        from helpers.networks import WhisperFrames
+
         model = WhisperFrames(getattr(model, "encoder", model))
     return Encoder(str(name), model.eval(), extractor, dtype)
+
+
+def _read(source: str, folder: Path | None):
+    """Model, feature extractor and transformers' report on what the weights lack."""
+    import torch
+    from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, WhisperModel
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    config, kind = AutoConfig.from_pretrained(source), AutoModel
+    if config.model_type not in FAMILIES:
+        raise CourseError(
+            f"encoder '{source}' is of the family '{config.model_type}'; "
+            f"this course knows {', '.join(FAMILIES)}"
+        )
+    call = "Wav2Vec2FeatureExtractor(return_attention_mask=True)"
+    if config.model_type == "whisper":
+        call = f"WhisperFeatureExtractor(feature_size={config.num_mel_bins})"
+        bare = "WhisperEncoder" in (config.architectures or ())
+        kind = WhisperEncoder if bare else WhisperModel
+    if folder and not list(folder.glob("*processor_config.json")):
+        raise CourseError(
+            f"encoder folder {folder}: no preprocessor_config.json; write it with "
+            f"transformers.{call}.save_pretrained({str(folder)!r})"
+        )
+    extractor = AutoFeatureExtractor.from_pretrained(source)
+    model, report = kind.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
+    return model, extractor, report
 
 
 @contextmanager
@@ -226,123 +247,3 @@ def quiet():
     finally:
         logging.set_verbosity(level)
         logging.enable_progress_bar()
-
-
-def bar(progress: bool, title: str, total: int, unit: str, done: int = 0):
-    """A progress bar; none if not wanted, or where TQDM_DISABLE is set (the runner has its own)."""
-    from tqdm.auto import tqdm
-
-    off = not progress or bool(os.environ.get("TQDM_DISABLE"))
-    return tqdm(desc=title, total=total, initial=done, unit=unit, leave=False, disable=off)
-
-
-def embed(
-    clips,
-    encoder,
-    layer="last",
-    pooling="mean",
-    normalise=None,
-    length=None,
-    batch_s=24.0,
-    cache=None,
-    progress=True,
-    threads=4,
-):
-    """Embeddings of `clips` (paths, or 16 kHz waves): float32 `(n, H)`, `(n, 2H)` for "mean+std".
-
-    `layer`: "last", a number 0..layers, or "all" (`(n, layers + 1, H)`). `pooling`: "mean",
-    "mean+std", or None for a list of `(T, H)`, which is not flat in memory. `normalise`: see
-    `Encoder.batch`. `length`: cut or zero-pad each clip to so many samples. `batch_s`: seconds
-    of audio in a batch, padding included. `cache`: a folder, or None.
-
-    A file that cannot be read becomes a row of NaN, and one warning counts and names them all.
-    Errors: CourseError when no file can be read.
-    """
-    if layer != "last" and layer != "all" and not 0 <= int(layer) <= encoder.layers:
-        raise CourseError(f"layer {layer}: '{encoder.name}' has layers 0 to {encoder.layers}")
-    if pooling not in ("mean", "mean+std", None):
-        raise CourseError(f"pooling '{pooling}': use mean, mean+std or None")
-    store = Cache(cache) if cache is not None and pooling is not None else None
-    settings = (encoder.cache_key, layer, pooling, normalise, length) if store else ()
-
-    def fetch(clip):  # in a thread: soundfile and hashlib release the interpreter's lock
-        try:
-            name, raw, wave = None, None, clip if isinstance(clip, np.ndarray) else None
-            if store:
-                raw = Path(clip).read_bytes() if wave is None else wave.tobytes()
-                name = key(raw, *settings)
-                row = store.get(name)
-                if row is not None:
-                    return name, None, row
-            # What was hashed is decoded: by now the file may be another.
-            wave = audio.read(clip, raw) if wave is None else wave
-            return name, wave if length is None else audio.fix_length(wave, length), None
-        except OSError as error:
-            return None, None, audio.AudioError(clip, error.strerror)
-        except audio.AudioError as error:
-            return None, None, error
-
-    clips, rows, skipped = list(clips), {}, []
-    title = f"embed {Path(encoder.name).name}"
-    with ThreadPoolExecutor(threads) as readers, bar(progress, title, len(clips), "clip") as shown:
-        chunks = [range(i, min(i + WINDOW, len(clips))) for i in range(0, len(clips), WINDOW)]
-        ahead = [readers.submit(fetch, clips[r]) for r in chunks[0]] if chunks else []
-        for chunk, following in zip_longest(chunks, chunks[1:], fillvalue=()):
-            window = dict(zip(chunk, ahead, strict=True))
-            ahead = [readers.submit(fetch, clips[r]) for r in following]
-            names, waves = {}, {}
-            for row in chunk:
-                names[row], wave, found = window.pop(row).result()
-                if wave is not None:
-                    waves[row] = wave
-                elif isinstance(found, audio.AudioError):
-                    skipped.append(found)
-                else:
-                    rows[row] = found
-            shown.update(len(chunk) - len(waves))
-            for batch in batches({r: len(w) for r, w in waves.items()}, batch_s, encoder.masked):
-                done = _forward([waves.pop(r) for r in batch], encoder, layer, pooling, normalise)
-                rows.update(zip(batch, done, strict=True))
-                if store:
-                    store.put({names[r]: rows[r] for r in batch})
-                shown.update(len(batch))
-    if store:
-        store.close()
-    if skipped:
-        if len(skipped) == len(clips):
-            raise CourseError(f"no clip can be used: {audio.report(skipped)}")
-        warnings.warn(audio.report(skipped), stacklevel=2)
-    if pooling is None:
-        return [rows.get(r) for r in range(len(clips))]
-    blank = np.full_like(next(iter(rows.values())), np.nan) if rows else np.empty(0, np.float32)
-    return np.stack([rows.get(r, blank) for r in range(len(clips))]) if clips else blank
-
-
-def batches(lengths: dict, batch_s: float, mixed: bool) -> list:
-    """Group keys of `lengths` (samples), longest first: at most `batch_s` seconds in a batch.
-
-    `mixed=False` puts only equal lengths together.
-    """
-    order = sorted(lengths, key=lengths.get, reverse=True)
-    groups = [order] if mixed else [list(g) for _, g in groupby(order, key=lengths.get)]
-    out = []
-    for group in groups:
-        while group:
-            size = max(1, int(batch_s * audio.SAMPLE_RATE / lengths[group[0]]))
-            out.append(group[:size])
-            group = group[size:]
-    return out
-
-
-@torch.inference_mode()
-def _forward(waves, encoder, layer, pooling, normalise) -> list:
-    device = next(encoder.model.parameters()).device
-    batch = {k: v.to(device) for k, v in encoder.batch(waves, normalise).items()}
-    with torch.autocast(device.type, torch.bfloat16, enabled=encoder.dtype == "bfloat16"):
-        states, mask = encoder.frames(batch, every=layer != "last")
-    states = [s.float() for s in states]
-    states = torch.stack(states, 1) if layer == "all" else states[-1 if layer == "last" else layer]
-    if pooling is None:
-        keep = mask.cpu().numpy()
-        return [s[..., k, :] for s, k in zip(states.cpu().numpy(), keep, strict=True)]
-    return list(pool(states, mask.to(device), pooling).cpu().numpy())

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
 from helpers import audio
-from helpers.cache import Cache, key
+from helpers.cache import Cache, code, key
 from helpers.errors import CourseError
+from helpers.progress import bar
 
 FRAME, HOP, COEFFICIENTS = 400, 160, 13  # samples: windows of 25 ms every 10 ms
 F0_LOW, F0_HIGH = 60.0, 500.0  # Hz: a low man's voice to a woman's shout
-VERSION = "mfcc-3"  # a part of the cache's key: change it with the settings above
+CODE = code(__file__, audio.__file__)  # a part of the cache's key
 FRAMES, STRIDE = 162, 2  # of `mfcc_frames`: as many as source 3 takes, every second frame
 
 
@@ -97,7 +97,7 @@ def mfcc_statistics(
     paths they belong to; ``skipped``: the others and why. ``cache`` names a folder in which
     features are kept by the bytes of their file. Raises ``CourseError`` when no file can be used.
     """
-    return _each(paths, lambda wave: statistics(mfcc(wave)), VERSION, cache, progress)
+    return _each(paths, lambda wave: statistics(mfcc(wave)), "statistics", cache, progress)
 
 
 def mfcc_frames(
@@ -107,18 +107,17 @@ def mfcc_frames(
 
     See ``fixed_frames`` for the hop and for clips that are longer or shorter.
     """
-    version = f"{VERSION}-frames-{STRIDE}-{FRAMES}"
-    return _each(paths, lambda wave: fixed_frames(mfcc(wave)), version, cache, progress)
+    return _each(paths, lambda wave: fixed_frames(mfcc(wave)), "frames", cache, progress)
 
 
 def _each(
     paths: Sequence[str | Path],
     compute: Callable[[np.ndarray], np.ndarray],
-    version: str,
+    kind: str,
     cache: str | Path | None,
     progress: bool,
 ) -> tuple[np.ndarray, np.ndarray, list[audio.AudioError]]:
-    """``compute`` of the wave of each file, kept under ``version`` and the bytes of the file."""
+    """``compute`` of the wave of each file, kept under ``kind`` and the bytes of the file."""
     paths, names, found = list(paths), {}, {}
 
     def one(path):
@@ -129,15 +128,17 @@ def _each(
 
     if store := Cache(cache) if cache else None:
         files = {i: Path(p) for i, p in enumerate(paths) if Path(p).is_file()}
-        names = {i: key(version, file.read_bytes()) for i, file in files.items()}
+        names = {i: key(CODE, kind, file.read_bytes()) for i, file in files.items()}
         found = {i: kept for i, name in names.items() if (kept := store.get(name)) is not None}
     todo = [i for i in range(len(paths)) if i not in found]
     # A thread a core; inside, the many small matrix products would only wait on each other.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        made = pool.map(one, [paths[i] for i in todo])
-        off = not progress or bool(os.environ.get("TQDM_DISABLE"))  # the runner has a bar
-        bar = tqdm(made, "MFCC", len(todo), unit="clip", leave=False, disable=off)
-        new = dict(zip(todo, bar, strict=True))
+        shown = bar(progress, "MFCC", len(todo), "clip")
+        new = {}
+        for i, value in zip(todo, pool.map(one, [paths[i] for i in todo]), strict=True):
+            new[i] = value
+            shown.update()
+        shown.close()
     skipped = [value for value in new.values() if isinstance(value, audio.AudioError)]
     new = {i: value for i, value in new.items() if not isinstance(value, audio.AudioError)}
     if store:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,34 @@ from threadpoolctl import threadpool_limits
 from helpers import artefact as kept
 from helpers import audio, emotions, encoders, networks, probe, splits
 from helpers.cache import key
+from helpers.embed import WINDOW, embed
 from helpers.errors import CourseError, nearest
 from helpers.files import replacing
-from helpers.profiles import PROFILES, Clips, fast_bf16, read, settings_for
+from helpers.profiles import PROFILES, dtype_for, settings_for
+
+read = lru_cache(maxsize=2000)(audio.read)  # waves of 3 s: about 400 MB
+
+
+class Clips(torch.utils.data.Dataset):
+    """`(wave, label)` pairs: waves of at most `samples`, cut at a random place when `crop`.
+
+    `fixed` zero-pads shorter ones. Random places come from torch's generator, which checkpoints
+    keep.
+    """
+
+    def __init__(self, paths, labels, samples: int, crop=False, fixed=False):
+        self.paths, self.labels = list(paths), [int(y) for y in labels]
+        self.samples, self.crop, self.fixed = samples, crop, fixed
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, i):
+        wave = read(self.paths[i])
+        spare = len(wave) - self.samples
+        start = int(torch.randint(spare + 1, ())) if self.crop and spare > 0 else 0
+        wave = wave[start : start + self.samples]
+        return audio.fix_length(wave, self.samples) if self.fixed else wave, self.labels[i]
 
 
 def artefact(
@@ -39,7 +65,7 @@ def artefact(
             f"profile '{profile}': use {', '.join(PROFILES)}{nearest(profile, PROFILES)}"
         )
     if isinstance(encoder, str):
-        encoder = encoders.load(encoder, dtype_for(PROFILES[profile]))
+        encoder = encoders.load(encoder, dtype_for(profile))
     settings = settings_for(profile, encoder)
     how = {
         "corpus": corpus_of(frame),
@@ -87,7 +113,7 @@ def _digest(frame) -> str:
 
 def features(paths, encoder, settings, folder, progress=True) -> np.ndarray:
     """Frozen features `(n, layers + 1, H)`, mean over frames, as `artefact` caches them."""
-    return encoders.embed(
+    return embed(
         paths,
         encoder,
         layer="all",
@@ -108,11 +134,6 @@ def frozen(art, frame, encoder="embedded", folder="runs/course", progress=True) 
         encoder = encoders.load(encoder, art.how["dtype"])
     paths = frame.set_index("utterance").loc[art.utterances, "path"]
     return features(paths, encoder, settings, folder, progress)[:, -1]
-
-
-def dtype_for(settings) -> str:
-    """ "bfloat16" where the settings ask for it and the machine is faster with it."""
-    return "bfloat16" if settings.bf16 and fast_bf16() else "float32"
 
 
 def _length(encoder, settings):
@@ -243,7 +264,7 @@ def _run_turn(frame, labels, known, before, encoder, turn, seed, settings, place
     rows = np.concatenate([scored, train, stop]) if whole else scored
     embeddings = np.full((len(frame), encoder.hidden_size), np.nan, np.float32)
     embeddings[rows] = (
-        encoders.embed(paths[rows], tuned, length=length, progress=progress)
+        embed(paths[rows], tuned, length=length, progress=progress)
         if settings.epochs
         else before[rows]
     )
@@ -285,10 +306,10 @@ def _segments(rows, paths, encoder):
     Window by window, so that the waves of a large corpus are never all in memory.
     """
     owner, cut = [np.empty(0, int)], [np.empty((0, encoder.hidden_size), np.float32)]
-    for some in np.array_split(rows, len(rows) // encoders.WINDOW + 1) if len(rows) else ():
+    for some in np.array_split(rows, len(rows) // WINDOW + 1) if len(rows) else ():
         pieces = [audio.segments(read(p), kept.SEGMENT_S, kept.HOP_S) for p in paths[some]]
         owner.append(np.repeat(some, [len(p) for p in pieces]))
-        cut.append(encoders.embed([s for p in pieces for s in p], encoder, progress=False))
+        cut.append(embed([s for p in pieces for s in p], encoder, progress=False))
     return np.concatenate(owner), np.concatenate(cut)
 
 

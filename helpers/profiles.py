@@ -1,12 +1,8 @@
-"""How source 1 fine-tunes (lesson 02): settings by profile, and the clips. The loop: `training`."""
+"""What a profile is: the settings of fine-tuning (lesson 02), and what suits this machine."""
 
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
-
-import torch
-
-from helpers import audio
 
 
 @dataclass(frozen=True)
@@ -84,6 +80,8 @@ def settings_for(profile: str, encoder) -> Settings:
 
     Without a GPU `quick` and `full` leave a large encoder frozen and train its head only.
     """
+    import torch
+
     settings = PROFILES[profile]
     weights = sum(p.numel() for p in encoder.model.parameters())
     if profile != "paper" and weights > LARGE and not torch.cuda.is_available():
@@ -95,8 +93,11 @@ def settings_for(profile: str, encoder) -> Settings:
 def fast_bf16() -> bool:
     """Does this machine multiply bfloat16 matrices well faster than float32?
 
-    Measured once: a processor can list the instructions and be slower with them.
+    Measured, for a processor can list the instructions and be slower with them; in CPU seconds,
+    which hang less on what else the machine does.
     """
+    import torch
+
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
     if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
@@ -106,34 +107,14 @@ def fast_bf16() -> bool:
         x, w = torch.zeros(1024, 512, dtype=dtype), torch.zeros(2048, 512, dtype=dtype)
         spent = []
         for _ in range(repeats):
-            start = time.perf_counter()
+            start = time.process_time()
             torch.nn.functional.linear(x, w)
-            spent.append(time.perf_counter() - start)
+            spent.append(time.process_time() - start)
         return min(spent)
 
     return seconds(torch.float32) > 1.3 * seconds(torch.bfloat16)
 
 
-read = lru_cache(maxsize=2000)(audio.read)  # waves of 3 s: about 400 MB
-
-
-class Clips(torch.utils.data.Dataset):
-    """`(wave, label)` pairs: waves of at most `samples`, cut at a random place when `crop`.
-
-    `fixed` zero-pads shorter ones. Random places come from torch's generator, which checkpoints
-    keep.
-    """
-
-    def __init__(self, paths, labels, samples: int, crop=False, fixed=False):
-        self.paths, self.labels = list(paths), [int(y) for y in labels]
-        self.samples, self.crop, self.fixed = samples, crop, fixed
-
-    def __len__(self):
-        return len(self.paths)
-
-    def __getitem__(self, i):
-        wave = read(self.paths[i])
-        spare = len(wave) - self.samples
-        start = int(torch.randint(spare + 1, ())) if self.crop and spare > 0 else 0
-        wave = wave[start : start + self.samples]
-        return audio.fix_length(wave, self.samples) if self.fixed else wave, self.labels[i]
+def dtype_for(profile: str) -> str:
+    """ "bfloat16" where the profile asks for it and the machine is faster with it."""
+    return "bfloat16" if PROFILES[profile].bf16 and fast_bf16() else "float32"

@@ -14,8 +14,9 @@ from sklearn.metrics import precision_recall_fscore_support
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from helpers.encoders import bar, quiet
+from helpers.encoders import quiet
 from helpers.profiles import fast_bf16
+from helpers.progress import bar
 
 
 def epoch_metrics(output) -> dict:

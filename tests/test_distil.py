@@ -10,6 +10,7 @@ import pytest
 import soundfile as sf
 import torch
 
+from helpers.embed import embed
 from helpers.errors import CourseError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -378,9 +379,9 @@ def test_a_cut_encoder_gives_the_lower_layers_states(targets, tmp_path):
     whole, cut = encoders.load(str(teacher)), encoders.load(str(tmp_path / "cut"))
     assert (whole.layers, cut.layers) == (2, 1)
     wave = np.random.default_rng(0).normal(0, 0.1, 24000).astype(np.float32)
-    a, b = (encoders.embed([wave], e, layer=0, progress=False) for e in (whole, cut))
+    a, b = (embed([wave], e, layer=0, progress=False) for e in (whole, cut))
     np.testing.assert_allclose(a, b, atol=2e-3)  # half precision
     norm = whole.model.encoder.layer_norm
-    low = encoders.embed([wave], whole, layer=1, pooling=None, progress=False)[0]
+    low = embed([wave], whole, layer=1, pooling=None, progress=False)[0]
     want = norm(torch.from_numpy(low)).mean(0).detach().numpy()
-    np.testing.assert_allclose(encoders.embed([wave], cut, progress=False)[0], want, atol=5e-3)
+    np.testing.assert_allclose(embed([wave], cut, progress=False)[0], want, atol=5e-3)

@@ -1,5 +1,7 @@
 """Encoders: any family in one call, batches equal single clips, bad folders are named."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,8 +13,10 @@ import soundfile
 import torch
 from tiny_models import SAVED, save
 
+from course import settings
+from helpers import embed as embedding
 from helpers import encoders, networks
-from helpers.cache import Cache, key
+from helpers.cache import Cache, code, key
 from helpers.errors import CourseError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +36,7 @@ def waves():
 
 
 def embed(clips, encoder, **options):
-    return encoders.embed(clips, encoder, progress=False, **options)
+    return embedding.embed(clips, encoder, progress=False, **options)
 
 
 @pytest.mark.parametrize("kind", SAVED)
@@ -125,28 +129,20 @@ def test_the_key_follows_the_weights_not_the_name(saved, tmp_path):
     assert first.key != encoders.Encoder("x", second.model, second.extractor).key
 
 
-def test_the_key_of_cached_rows_follows_preprocessor_precision_and_code(
-    saved, tmp_path, monkeypatch
-):
+def test_the_key_of_cached_rows_follows_preprocessor_and_precision(saved, tmp_path):
     copy = Path(shutil.copytree(saved["wav2vec2"], tmp_path / "other"))
     first, same = encoders.load(saved["wav2vec2"]), encoders.load(str(copy))
-    settings = copy / "preprocessor_config.json"
-    settings.write_text(
-        settings.read_text().replace('"do_normalize": true', '"do_normalize": false')
-    )
+    told = copy / "preprocessor_config.json"
+    told.write_text(told.read_text().replace('"do_normalize": true', '"do_normalize": false'))
     raw, half = encoders.load(str(copy)), encoders.load(saved["wav2vec2"], "bfloat16")
     assert first.cache_key == same.cache_key and first.key == raw.key
-    monkeypatch.setattr(encoders, "VERSION", encoders.VERSION + 1)
-    later = encoders.load(saved["wav2vec2"])
-    assert len({e.cache_key for e in (first, raw, half, later)}) == 4
+    assert len({e.cache_key for e in (first, raw, half)}) == 3
 
 
 def test_two_folders_that_differ_in_normalising_share_no_cached_row(saved, files, tmp_path):
     copy = Path(shutil.copytree(saved["wav2vec2"], tmp_path / "other"))
-    settings = copy / "preprocessor_config.json"
-    settings.write_text(
-        settings.read_text().replace('"do_normalize": true', '"do_normalize": false')
-    )
+    told = copy / "preprocessor_config.json"
+    told.write_text(told.read_text().replace('"do_normalize": true', '"do_normalize": false'))
     raw = encoders.load(str(copy))
     embed(files, encoders.load(saved["wav2vec2"]), cache=tmp_path)
     assert np.array_equal(embed(files, raw, cache=tmp_path), embed(files, raw))
@@ -205,7 +201,7 @@ def test_bfloat16_stays_near_float32(saved, waves):
 def test_batches_hold_every_clip_once_within_the_budget(mixed):
     rng = np.random.default_rng(3)
     lengths = {f"c{i}": int(n) for i, n in enumerate(rng.choice([8000, 16000, 40000, 900000], 50))}
-    made = encoders.batches(lengths, 5.0, mixed)
+    made = embedding.batches(lengths, 5.0, mixed)
     assert sorted(c for batch in made for c in batch) == sorted(lengths)
     for batch in made:
         sizes = [lengths[c] for c in batch]
@@ -221,7 +217,7 @@ def files(tmp_path, waves):
 
 
 def test_bad_files_become_nan_rows_and_are_named(saved, waves, files, monkeypatch):
-    monkeypatch.setattr(encoders, "WINDOW", 4)  # several windows
+    monkeypatch.setattr(embedding, "WINDOW", 4)  # several windows
     Path(files[1]).write_bytes(b"")
     soundfile.write(files[5], np.zeros(8000), 16_000)
     with pytest.warns(UserWarning, match="2 clips skipped.*1.wav.*5.wav"):
@@ -238,8 +234,8 @@ def test_the_cache_answers_for_same_audio_weights_and_settings_only(
     saved, files, tmp_path, monkeypatch
 ):
     calls = []
-    forward = encoders._forward
-    monkeypatch.setattr(encoders, "_forward", lambda *a: calls.append(len(a[0])) or forward(*a))
+    forward = embedding._forward
+    monkeypatch.setattr(embedding, "_forward", lambda *a: calls.append(len(a[0])) or forward(*a))
     encoder, cache = encoders.load(saved["wav2vec2"]), tmp_path / "cache"
     first = embed(files, encoder, cache=cache)
     assert sum(calls) == 6
@@ -251,6 +247,53 @@ def test_the_cache_answers_for_same_audio_weights_and_settings_only(
     embed(files, encoders.load(saved["hubert"]), cache=cache)
     embed(files, encoders.load(saved["wav2vec2"], "bfloat16"), cache=cache)
     assert sum(calls) == 30
+    monkeypatch.setattr(embedding, "CODE", "edited")
+    embed(files, encoder, cache=cache)
+    assert sum(calls) == 36
+
+
+def test_the_digest_of_code_follows_every_file(tmp_path):
+    files = [tmp_path / "a.py", tmp_path / "b.py"]
+    for file in files:
+        file.write_text("x = 1\n")
+    before = code(*files)
+    assert code(*files) == before
+    files[1].write_text("x = 2\n")
+    assert code(*files) != before
+
+
+def test_one_resolver_for_names_folders_and_hub_ids(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(encoders, "SHIPPED", tmp_path)
+    shutil.copytree(saved["wav2vec2"], tmp_path / "mine")
+    assert settings.encoder_folder("mine") == tmp_path / "mine"
+    assert encoders.load("mine").key == encoders.load(saved["wav2vec2"]).key
+    assert encoders.load(str(tmp_path / "mine")).name == str(tmp_path / "mine")
+    assert encoders.folder_of("facebook/wav2vec2-base") is None
+    (tmp_path / "empty").mkdir()
+    for name, what in (("empty", "no config.json"), ("mime", "did you mean 'mine'")):
+        with pytest.raises(settings.UsageError, match=what):
+            settings.encoder_folder(name)
+        with pytest.raises(CourseError, match=what):
+            encoders.load(name)
+    with pytest.raises(CourseError, match="git checkout") as caught:
+        settings.encoder_folder("embedded")
+    assert not isinstance(caught.value, settings.UsageError)
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2", "whisper"])
+def test_the_call_that_writes_a_missing_preprocessor_is_named_and_works(saved, tmp_path, kind):
+    import transformers
+
+    folder = Path(shutil.copytree(saved[kind], tmp_path / "bare"))
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(CourseError, match="no preprocessor_config.json; write it") as caught:
+        encoders.load(str(folder))
+    name, options, where = re.search(
+        r"transformers\.(\w+)\((.*)\)\.save_pretrained\('(.*)'\)", str(caught.value)
+    ).groups()
+    word, value = options.split("=")
+    getattr(transformers, name)(**{word: json.loads(value.lower())}).save_pretrained(where)
+    assert encoders.load(str(folder)).key == encoders.load(saved[kind]).key
 
 
 def test_a_file_replaced_while_it_is_read_is_not_cached_under_its_old_bytes(
@@ -265,7 +308,7 @@ def test_a_file_replaced_while_it_is_read_is_not_cached_under_its_old_bytes(
 
     assert encoder.cache_key  # kept from here on, so that `replaced` is called after reading only
     with monkeypatch.context() as patch:
-        patch.setattr(encoders, "key", replaced)
+        patch.setattr(embedding, "key", replaced)
         assert np.array_equal(embed(files[:1], encoder, cache=tmp_path / "cache"), want)
     assert path.read_bytes() != before
     new = embed(files[:1], encoder, cache=tmp_path / "cache")
@@ -281,14 +324,14 @@ def test_a_damaged_cache_is_named(saved, files, tmp_path):
 
 
 def test_two_processes_share_a_cache(tmp_path):
-    code = (
+    script = (
         "import sys, numpy as np; from helpers.cache import Cache\n"
         "with Cache(sys.argv[1]) as cache:\n"
         "    for i in range(60):\n"
         "        cache.put({f'{i}-{j}': np.full((2, 3), i + j, 'f4') for j in range(5)})\n"
         "        assert cache.get(f'{i}-0')[0, 0] == i\n"
     )
-    command = [sys.executable, "-c", code, str(tmp_path)]
+    command = [sys.executable, "-c", script, str(tmp_path)]
     running = [subprocess.Popen(command, cwd=ROOT) for _ in range(2)]
     assert [process.wait(60) for process in running] == [0, 0]
     with Cache(tmp_path) as cache:
@@ -320,7 +363,7 @@ def test_a_damaged_encoder_folder_is_named(saved, tmp_path, harm):
         save_file(kept, weights, metadata={"format": "pt"})
     else:
         (folder / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(CourseError, match="damaged") as caught:
+    with pytest.raises(CourseError, match="/damaged") as caught:
         encoders.load(str(folder))
     assert "\n" not in str(caught.value)
 

@@ -13,6 +13,7 @@ from filelock import FileLock
 from tiny_models import save
 
 from helpers import artefact, audio, encoders, finetune, networks, profiles, training
+from helpers.embed import embed
 from helpers.errors import CourseError
 
 TONES = {"neutral": 200, "happy": 500, "sad": 1100, "calm": 2500}  # Hz; calm is unknown
@@ -326,6 +327,6 @@ def test_a_large_encoder_stays_frozen_without_a_gpu(frame, encoder, tmp_path, mo
     art = finetune.artefact(frame, loaded, folder=tmp_path, progress=False)
     assert art.history(0) == [] and art.how["settings"]["epochs"] == 0
     rows = art.part(0, "test")
-    heard = encoders.embed(frame.loc[rows, "path"], loaded, progress=False)
+    heard = embed(frame.loc[rows, "path"], loaded, progress=False)
     np.testing.assert_allclose(art.embeddings[0][rows], heard, atol=1e-4)
     assert (art.logits[0][rows].argmax(1) == art.labels[rows]).mean() > 0.6

@@ -22,6 +22,7 @@ from sklearn.model_selection import GroupKFold, StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from helpers import corpora, encoders, probe
+from helpers.embed import embed
 from helpers.errors import CourseError
 from helpers.files import write_json
 
@@ -121,7 +122,7 @@ def score(corpus, folder, encoder, cache, workers) -> dict:
     """UA, WA and macro-F1 of one encoder on one corpus, with what each fold chose."""
     frame = read_folds(folder, corpus)
     start = time.perf_counter()
-    states = encoders.embed(frame["path"], encoder, layer="all", pooling="mean+std", cache=cache)
+    states = embed(frame["path"], encoder, layer="all", pooling="mean+std", cache=cache)
     seconds = time.perf_counter() - start
     y, speakers = frame["emotion"].to_numpy(str), frame["speaker"].to_numpy(str)
     folds = frame["test_fold"].fillna(0).to_numpy(int)  # 0: only ever trained on

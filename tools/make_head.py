@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from course.predict import Head, write_head
 from helpers import corpora, emotions, encoders
 from helpers.calibration import TemperatureScaling
+from helpers.embed import embed
 
 
 def make(corpus: str = "embedded", strength: float = 0.01) -> Head:
@@ -24,7 +25,7 @@ def make(corpus: str = "embedded", strength: float = 0.01) -> Head:
     classes, _ = emotions.partition(corpus, set(frame.emotion))
     frame = frame[frame.emotion.isin(classes)].reset_index(drop=True)
     encoder = encoders.load("embedded")
-    embeddings = encoders.embed(frame.path, encoder)
+    embeddings = embed(frame.path, encoder)
     usable = np.isfinite(embeddings).all(axis=1)
     frame, embeddings = frame[usable], embeddings[usable]
     labels = frame.emotion.map(classes.index).to_numpy()

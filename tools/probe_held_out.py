@@ -20,6 +20,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from helpers import corpora, encoders, metrics
+from helpers.embed import embed
 from helpers.errors import CourseError
 from helpers.files import write_json
 from helpers.profiles import fast_bf16
@@ -50,7 +51,7 @@ def clips() -> dict[str, tuple[list, np.ndarray, np.ndarray]]:
 def score(encoder, paths, y, speakers, by_layer=False) -> dict[str, float]:
     """UAR on the speakers held back: of the layer chosen, or of each."""
     pooling = "mean" if by_layer else "mean+std"
-    states = encoders.embed(paths, encoder, layer="all", pooling=pooling, cache="data/cache")
+    states = embed(paths, encoder, layer="all", pooling=pooling, cache="data/cache")
     usable = np.isfinite(states).all(axis=(1, 2))  # CREMA-D has a silent clip
     test = np.array([held_out(str(p)) for p in paths]) & usable
     train = ~test & usable

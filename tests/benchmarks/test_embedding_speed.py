@@ -14,6 +14,7 @@ import soundfile
 import torch
 
 from helpers import corpora, encoders, profiles
+from helpers.embed import embed
 from helpers.files import write_json
 
 CLIPS = 96
@@ -82,7 +83,7 @@ def test_throughput_against_the_plain_loop(paths):
         return np.stack(rows)
 
     def ours(encoder):
-        return encoders.embed(paths, encoder, progress=False)
+        return embed(paths, encoder, progress=False)
 
     np.testing.assert_allclose(ours(exact), plain(), atol=1e-4)
     seconds = sum(len(encoders.audio.read(p)) for p in paths) / 16_000
@@ -125,7 +126,7 @@ def test_whisper_without_padding():
     for path in corpora.frame("embedded")["path"].sample(12, random_state=0):
         wave = encoders.audio.read(path)
         start = time.perf_counter()
-        ours = encoders.embed([wave], encoder, "all", pooling=None, progress=False)[0]
+        ours = embed([wave], encoder, "all", pooling=None, progress=False)[0]
         middle = time.perf_counter()
         mel = extractor(wave, sampling_rate=16_000, return_tensors="pt").input_features
         with torch.no_grad():

@@ -1,0 +1,132 @@
+"""Embeddings of many files: decoded ahead, batched by length, cached.
+
+Lesson 02 builds the plain loop that `embed` speeds up.
+"""
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby, zip_longest
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from helpers import audio, encoders, networks
+from helpers.cache import Cache, code, key
+from helpers.errors import CourseError
+from helpers.progress import bar
+
+CODE = code(__file__, audio.__file__, encoders.__file__, networks.__file__)  # from file to row
+WINDOW = 256  # files decoded ahead: memory grows with this, not with the number of files
+
+
+def embed(
+    clips,
+    encoder,
+    layer="last",
+    pooling="mean",
+    normalise=None,
+    length=None,
+    batch_s=24.0,
+    cache=None,
+    progress=True,
+    threads=4,
+):
+    """Embeddings of `clips` (paths, or 16 kHz waves): float32 `(n, H)`, `(n, 2H)` for "mean+std".
+
+    `layer`: "last", a number 0..layers, or "all" (`(n, layers + 1, H)`). `pooling`: "mean",
+    "mean+std", or None for a list of `(T, H)`, which is not flat in memory. `normalise`: see
+    `Encoder.batch`. `length`: cut or zero-pad each clip to so many samples. `batch_s`: seconds
+    of audio in a batch, padding included. `cache`: a folder, or None.
+
+    A file that cannot be read becomes a row of NaN, and one warning counts and names them all.
+    Errors: CourseError when no file can be read.
+    """
+    if layer != "last" and layer != "all" and not 0 <= int(layer) <= encoder.layers:
+        raise CourseError(f"layer {layer}: '{encoder.name}' has layers 0 to {encoder.layers}")
+    if pooling not in ("mean", "mean+std", None):
+        raise CourseError(f"pooling '{pooling}': use mean, mean+std or None")
+    store = Cache(cache) if cache is not None and pooling is not None else None
+    settings = (encoder.cache_key, CODE, layer, pooling, normalise, length) if store else ()
+
+    def fetch(clip):  # in a thread: soundfile and hashlib release the interpreter's lock
+        try:
+            name, raw, wave = None, None, clip if isinstance(clip, np.ndarray) else None
+            if store:
+                raw = Path(clip).read_bytes() if wave is None else wave.tobytes()
+                name = key(raw, *settings)
+                row = store.get(name)
+                if row is not None:
+                    return name, None, row
+            # What was hashed is decoded: by now the file may be another.
+            wave = audio.read(clip, raw) if wave is None else wave
+            return name, wave if length is None else audio.fix_length(wave, length), None
+        except OSError as error:
+            return None, None, audio.AudioError(clip, error.strerror)
+        except audio.AudioError as error:
+            return None, None, error
+
+    clips, rows, skipped = list(clips), {}, []
+    title = f"embed {Path(encoder.name).name}"
+    with ThreadPoolExecutor(threads) as readers, bar(progress, title, len(clips), "clip") as shown:
+        chunks = [range(i, min(i + WINDOW, len(clips))) for i in range(0, len(clips), WINDOW)]
+        ahead = [readers.submit(fetch, clips[r]) for r in chunks[0]] if chunks else []
+        for chunk, following in zip_longest(chunks, chunks[1:], fillvalue=()):
+            window = dict(zip(chunk, ahead, strict=True))
+            ahead = [readers.submit(fetch, clips[r]) for r in following]
+            names, waves = {}, {}
+            for row in chunk:
+                names[row], wave, found = window.pop(row).result()
+                if wave is not None:
+                    waves[row] = wave
+                elif isinstance(found, audio.AudioError):
+                    skipped.append(found)
+                else:
+                    rows[row] = found
+            shown.update(len(chunk) - len(waves))
+            for batch in batches({r: len(w) for r, w in waves.items()}, batch_s, encoder.masked):
+                done = _forward([waves.pop(r) for r in batch], encoder, layer, pooling, normalise)
+                rows.update(zip(batch, done, strict=True))
+                if store:
+                    store.put({names[r]: rows[r] for r in batch})
+                shown.update(len(batch))
+    if store:
+        store.close()
+    if skipped:
+        if len(skipped) == len(clips):
+            raise CourseError(f"no clip can be used: {audio.report(skipped)}")
+        warnings.warn(audio.report(skipped), stacklevel=2)
+    if pooling is None:
+        return [rows.get(r) for r in range(len(clips))]
+    blank = np.full_like(next(iter(rows.values())), np.nan) if rows else np.empty(0, np.float32)
+    return np.stack([rows.get(r, blank) for r in range(len(clips))]) if clips else blank
+
+
+def batches(lengths: dict, batch_s: float, mixed: bool) -> list:
+    """Group keys of `lengths` (samples), longest first: at most `batch_s` seconds in a batch.
+
+    `mixed=False` puts only equal lengths together.
+    """
+    order = sorted(lengths, key=lengths.get, reverse=True)
+    groups = [order] if mixed else [list(g) for _, g in groupby(order, key=lengths.get)]
+    out = []
+    for group in groups:
+        while group:
+            size = max(1, int(batch_s * audio.SAMPLE_RATE / lengths[group[0]]))
+            out.append(group[:size])
+            group = group[size:]
+    return out
+
+
+@torch.inference_mode()
+def _forward(waves, encoder, layer, pooling, normalise) -> list:
+    device = next(encoder.model.parameters()).device
+    batch = {k: v.to(device) for k, v in encoder.batch(waves, normalise).items()}
+    with torch.autocast(device.type, torch.bfloat16, enabled=encoder.dtype == "bfloat16"):
+        states, mask = encoder.frames(batch, every=layer != "last")
+    states = [s.float() for s in states]
+    states = torch.stack(states, 1) if layer == "all" else states[-1 if layer == "last" else layer]
+    if pooling is None:
+        keep = mask.cpu().numpy()
+        return [s[..., k, :] for s, k in zip(states.cpu().numpy(), keep, strict=True)]
+    return list(networks.pool(states, mask.to(device), pooling).cpu().numpy())

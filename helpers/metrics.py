@@ -105,6 +105,26 @@ def mce(probs, labels, bins: int = BINS, least: int = 1) -> float:
     return float(gaps.max()) if gaps.size else float("nan")
 
 
+def label_ece(probs, truth, against: str = "positive rate", bins: int = BINS) -> np.ndarray:
+    """ECE of each emotion ``(K,)`` where a clip may have several (source 5, eq. 8; lesson 11).
+
+    ``probs (n, K)`` one probability an emotion, ``truth (n, K)`` bool. ``against`` says what is
+    binned and compared: "positive rate": p, and whether the emotion is there; "confidence":
+    max(p, 1 - p), and whether the decision at 0.5 is right; "accuracy": p, and whether the decision
+    is right (source 5). The last is never zero for a calibrated p below 0.5: a "no" is right with
+    probability 1 - p.
+    """
+    probs, truth = np.asarray(probs, dtype=float), np.asarray(truth, dtype=bool)
+    right = (probs >= 0.5) == truth
+    binned, outcome = {
+        "positive rate": (probs, truth),
+        "confidence": (np.maximum(probs, 1 - probs), right),
+        "accuracy": (probs, right),
+    }[against]
+    pairs = zip(binned.T, outcome.T, strict=True)
+    return np.array([_weighted_gap(reliability(p, y, bins)) for p, y in pairs])
+
+
 def nll(probs, labels) -> float:
     """Mean negative log-likelihood in nats; probabilities below 1e-12 count as 1e-12.
 

@@ -75,7 +75,7 @@ def canonical(name: str) -> str:
     label = plain(name).lower()
     if label not in ALIASES:
         raise CourseError(
-            f"emotion '{name}' is not in the table{nearest(label, ALIASES) or ';'} "
+            f"emotion '{name}' is not in the table{nearest(label, ALIASES)}; "
             f"rename the label, or leave those clips out; names: {', '.join(EMOTIONS)}"
         )
     return ALIASES[label]

@@ -55,7 +55,7 @@ def columns(path: Path) -> dict[str, str]:
         elif column in NEEDED:
             here = ", ".join(written.values()) or "none"
             hint = nearest(column, written)
-            raise CourseError(f"{path}: no column '{column}'{hint} (columns here: {here})")
+            raise CourseError(f"{path}: no column '{column}'{hint}; columns here: {here}")
     return found
 
 

@@ -154,13 +154,13 @@ def broken(i, field):
         (text(rows=[["x" * 5000, *ROWS[0][1:]], *ROWS[1:]]), "line 2: no file xxx"),
         (text(rows=[[ROWS[0][0], "", *ROWS[0][2:]], *ROWS[1:]]), "line 2: .*emotion '' is not in"),
         (text(["path", "emotion", "speaker", "speaker"]), "two columns 'speaker'; rename one"),
-        (text(["a", "b", "c", "d"]), r"no column 'path' \(columns here: a, b, c, d\)"),
+        (text(["a", "b", "c", "d"]), r"no column 'path'; columns here: a, b, c, d"),
         (text().encode("utf-16")[:-1], "line 7 is not Unicode; save it as UTF-8"),
         (text(rows=[[*ROWS[0][:3], "Stra\xdfe"]]).encode("latin-1"), "line 2 is not Unicode"),
         (POINTER, "a Git LFS pointer.*git lfs pull"),
         (b"<html><body>404</body></html>", "a web page"),
         (b"PK\3\4\x14\0\6\0", "zip archive or a spreadsheet.*save it as CSV"),
-        (b"", "no column 'path' .columns here: none"),
+        (b"", "no column 'path'; columns here: none"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_one_line(listed, content, said):

@@ -339,6 +339,6 @@ def test_flat_names_say_what_is_expected(tmp_path, name):
 def test_a_folder_that_is_no_emotion_is_named_with_the_nearest(tmp_path, folder):
     tree(tmp_path, f"anna/{folder}/1.wav")
     with pytest.raises(
-        CourseError, match=f"1.wav: emotion '{folder}' is not in the table; .*rename"
+        CourseError, match=f"1.wav: emotion '{folder}' is not in the table.*; rename"
     ):
         corpora.frame(f"folder:{tmp_path}")

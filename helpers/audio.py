@@ -155,16 +155,13 @@ def check(wave: np.ndarray, path: str | Path = "this clip") -> np.ndarray:
 
 def report(skipped: list[AudioError], shown: int = 3) -> str:
     """Return one line on skipped files: how many, which (``shown`` a reason), why; "" for none."""
-    reasons: dict[str, list[str]] = {}
-    for error in skipped:
-        reasons.setdefault(error.reason, []).append(error.path.name)
-    each = [
-        ", ".join(names[:shown]) + f" and {len(names) - shown:,} more" * (len(names) > shown)
-        + f" ({reason})"
-        for reason, names in reasons.items()
-    ]  # fmt: skip
+    said = []
+    for reason in dict.fromkeys(error.reason for error in skipped):
+        names = [error.path.name for error in skipped if error.reason == reason]
+        more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
+        said.append(f"{', '.join(names[:shown])}{more} ({reason})")
     count = f"{len(skipped):,} clip{'s' * (len(skipped) > 1)} skipped: "
-    return printable(count + ", ".join(each)) if skipped else ""
+    return printable(count + ", ".join(said)) if skipped else ""
 
 
 def fix_length(wave: np.ndarray, n: int) -> np.ndarray:

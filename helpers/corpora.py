@@ -1,8 +1,8 @@
 """Corpora: where they lie, what they are, one table of utterances for all (lesson 01)."""
 
 import os
+import tomllib
 import warnings
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,15 +15,16 @@ from helpers.errors import CourseError, nearest
 from helpers.tree import Tree
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+CATALOGUE = REPOSITORY / "data" / "catalogue.toml"
 REQUIRED = (
     "path", "utterance", "corpus", "speaker", "gender", "language", "emotion", "sentence",
 )  # fmt: skip
 
 
 class Corpus(NamedTuple):
-    """What a student must know before asking for a corpus.
+    """What a student must know before asking for a corpus: a table of ``data/catalogue.toml``.
 
-    ``example``: how a clip is named; ``open_audio``: clips and pictures of clips may be published
+    ``example``: how a clip is named. ``open_audio``: clips and pictures of clips may be published
     (it decides what is committed).
     """
 
@@ -31,53 +32,14 @@ class Corpus(NamedTuple):
     licence: str
     source: str
     get: str
-    read: Callable[[Tree], Iterable[dict]]
     example: str
     open_audio: bool = False
 
 
-_ASK = "ask for it there (registration), then unpack it"
-_PAGE = "download it there, then unpack it"
-
 CORPORA = {
-    "embedded": Corpus(
-        "Embedded corpus: synthetic speech, 24 voices", "CC0 1.0", "data/corpus",
-        "it is part of the repository: restore it with git checkout data/corpus",
-        readers.embedded, "table.csv", open_audio=True),
-    "ravdess": Corpus(
-        "RAVDESS, speech part", "CC BY-NC-SA 4.0", "https://zenodo.org/records/1188976",
-        "run ser-course download ravdess", readers.ravdess, "03-01-06-01-02-01-12.wav"),
-    "emodb": Corpus(
-        "Berlin database of emotional speech (EMO-DB)", "free to use",
-        "http://emodb.bilderbar.info", _PAGE, readers.emodb, "03a01Fa.wav"),
-    "tess": Corpus(
-        "Toronto emotional speech set (TESS)", "CC BY-NC-ND 4.0",
-        "https://doi.org/10.5683/SP2/E8H2MF", _PAGE, readers.tess, "OAF_back_angry.wav"),
-    "savee": Corpus(
-        "Surrey audio-visual expressed emotion (SAVEE)", "research only",
-        "http://kahlan.eps.surrey.ac.uk/savee", _ASK, readers.savee,
-        "DC/a01.wav or DC_a01.wav (the speaker is DC, JE, JK or KL)"),
-    "emovo": Corpus(
-        "EMOVO, Italian", "research only", "http://voice.fub.it/activities/corpora/emovo",
-        _PAGE, readers.emovo, "dis-f1-b1.wav"),
-    "crema_d": Corpus(
-        "CREMA-D, crowd-sourced votes", "ODbL 1.0",
-        "https://github.com/CheyneyComputerScience/CREMA-D", "clone it with git lfs",
-        readers.crema_d, "1001_DFA_ANG_XX.wav"),
-    "esd": Corpus(
-        "Emotional speech dataset (ESD), English and Mandarin", "research only",
-        "https://github.com/HLTSingapore/Emotional-Speech-Data", _ASK, readers.esd,
-        "0011/Angry/0011_000351.wav"),
-    "casia": Corpus(
-        "CASIA Chinese emotional speech", "under licence", "http://www.chineseldc.org", _ASK,
-        readers.casia, "wangzhe/angry/201.wav"),
-    "iemocap": Corpus(
-        "IEMOCAP", "under licence", "https://sail.usc.edu/iemocap", _ASK, readers.iemocap,
-        "Ses01F_impro01_F000.wav, with its label in dialog/EmoEvaluation/Ses01F_impro01.txt"),
-    "msp_podcast": Corpus(
-        "MSP-Podcast", "under licence", "https://www.lab-msp.com/MSP/MSP-Podcast.html", _ASK,
-        readers.msp_podcast, "MSP-PODCAST_0001_0008.wav, listed in Labels/labels_consensus.csv"),
-}  # fmt: skip
+    name: Corpus(**about)
+    for name, about in tomllib.loads(CATALOGUE.read_text(encoding="utf-8")).items()
+}
 
 
 def root() -> Path:
@@ -190,16 +152,15 @@ def _one(part: str) -> tuple[pd.DataFrame, list[AudioError], str]:
         )
     tree = Tree(where)
     try:
-        rows = list(recordings.recordings(tree) if own else CORPORA[part].read(tree))
+        read = recordings.recordings if own else getattr(readers, part)
+        rows = list(read(tree))
     except (KeyError, IndexError, ValueError) as error:
         wrong = f"a table in {where} is not as its manual says"
         raise CourseError(f"corpus '{part}': {wrong} ({error!r}); fetch it again") from None
     rows, left = _account(rows, tree), audio.report(tree.left_out)
     if not rows:
-        named = (
-            " that is read here" if own else f" named as its manual says, {CORPORA[part].example}"
-        )
-        holds = f"{where} holds no audio file{named}"
+        like = "that is read here" if own else f"named as its manual says, {CORPORA[part].example}"
+        holds = f"{where} holds no audio file {like}"
         raise CourseError("; ".join(filter(None, [f"corpus '{part}': {holds}", left])))
     name, base = where.stem if own else part, where.parent if where.is_file() else where
     table = pd.DataFrame([_complete(row, name, base) for row in rows])

@@ -119,7 +119,7 @@ def _text(path: Path) -> str:
         text = raw.decode(utf16 or "utf-8-sig")
     except UnicodeDecodeError as error:
         number = raw.count(b"\n", 0, error.start) + 1
-        raise CourseError(f"{path}: line {number} is not Unicode; save it as UTF-8") from None
+        raise CourseError(f"{path}: line {number} is no UTF-8; save it as UTF-8") from None
     if "\0" in text:
         number = text.count("\n", 0, text.index("\0")) + 1
         raise CourseError(f"{path} line {number}: holds a NUL byte; save it again as UTF-8")

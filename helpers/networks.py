@@ -114,14 +114,13 @@ class WhisperClassifier(nn.Module):
         self.projector = nn.Linear(self.config.hidden_size, width)
         self.classifier = nn.Linear(width, classes)
 
-    def forward(self, input_values, attention_mask, labels=None):
+    def forward(self, input_values, attention_mask):
         from transformers.modeling_outputs import SequenceClassifierOutput
 
         frames = self.base_model(input_values, attention_mask).last_hidden_state
         mask = self.base_model.frame_mask(attention_mask)
         logits = self.classifier(pool(self.projector(frames), mask))
-        loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
-        return SequenceClassifierOutput(loss=loss, logits=logits)
+        return SequenceClassifierOutput(logits=logits)
 
 
 def effective_head(model):

@@ -111,7 +111,7 @@ def focal_loss(logits, labels, gamma: float = 0.0, weight=None):
     torch does.
     """
     log_p = functional.log_softmax(logits, -1).gather(-1, labels[:, None])[:, 0]
-    share = torch.ones_like(log_p) if weight is None else weight[labels]
+    share = torch.ones_like(log_p) if weight is None else torch.as_tensor(weight).to(log_p)[labels]
     return -(share * (1 - log_p.exp()) ** gamma * log_p).sum() / share.sum()
 
 
@@ -119,19 +119,17 @@ class Ensemble(nn.Module):
     """Two branches, concatenated, dropout, one linear layer (source 3). Either may be absent.
 
     `temporal`: a `TemporalNet` or None. `size`: H of the embeddings, or None; `attentive`: they
-    come as frames and are pooled with learned attention. `gamma`, `weight`: see `focal_loss`.
+    come as frames and are pooled with learned attention.
     """
 
-    def __init__(self, classes: int, temporal=None, size: int | None = None, attentive=False,
-                 gamma=0.0, weight=None, dropout=0.3):  # fmt: skip
+    def __init__(self, classes: int, temporal=None, size=None, attentive=False, dropout=0.3):
         super().__init__()
-        self.temporal, self.gamma = temporal, gamma
+        self.temporal = temporal
         self.pooling = AttentiveStatistics(size) if attentive else None
         self.dense = size and nn.Sequential(nn.Linear(size * (1 + attentive), WIDTH), nn.ReLU())
         self.dropout = nn.Dropout(dropout)
         width = (temporal.width if temporal else 0) + (WIDTH if size else 0)
         self.classifier = nn.Linear(width, classes)
-        self.register_buffer("weight", None if weight is None else torch.as_tensor(weight).float())
 
     def features(self, mfcc=None, embedding=None, mask=None):
         """What the classifier reads, `(b, width)`."""
@@ -141,9 +139,8 @@ class Ensemble(nn.Module):
             parts.append(self.dense(pooled))
         return torch.cat(parts, -1)
 
-    def forward(self, mfcc=None, embedding=None, mask=None, labels=None):
+    def forward(self, mfcc=None, embedding=None, mask=None):
         from transformers.modeling_outputs import SequenceClassifierOutput
 
         logits = self.classifier(self.dropout(self.features(mfcc, embedding, mask)))
-        loss = None if labels is None else focal_loss(logits, labels, self.gamma, self.weight)
-        return SequenceClassifierOutput(loss=loss, logits=logits)
+        return SequenceClassifierOutput(logits=logits)

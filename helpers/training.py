@@ -1,6 +1,6 @@
-"""The loop that trains every network of the course (lessons 02 and 09), by transformers' Trainer.
+"""The loop that trains every network of the course, by transformers' Trainer (lessons 02, 09-12).
 
-Apart from `finetune`, because the Trainer takes seconds to import and most lessons train nothing.
+A module of its own, because the Trainer takes seconds to import and most lessons train nothing.
 """
 
 import json
@@ -18,6 +18,13 @@ from helpers.encoders import quiet
 from helpers.profiles import fast_bf16
 from helpers.progress import bar
 
+TIMINGS = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
+
+
+def cross_entropy(output, labels, num_items_in_batch=None):
+    """Mean over the batch. `labels`: classes `(b,)`, or shares of the votes `(b, K)`."""
+    return torch.nn.functional.cross_entropy(output["logits"], labels)
+
 
 def epoch_metrics(output) -> dict:
     """Accuracy and macro precision, recall (= UAR) and F1: the columns of source 1's table 1."""
@@ -32,27 +39,20 @@ def epoch_metrics(output) -> dict:
     }
 
 
-COLUMNS = {
-    "loss": "train_loss",
-    "eval_loss": "val_loss",
-    **{f"eval_{name}": name for name in ("accuracy", "precision", "recall", "f1")},
-}
-
-
 class _Watch(TrainerCallback):
     """A bar over steps, the seconds of each epoch, and a mark on a checkpoint that is whole."""
 
-    def __init__(self, progress):
-        self.seconds, self.began, self.progress = {}, 0.0, progress
+    def __init__(self, progress, best):
+        self.seconds, self.began, self.progress, self.best = {}, 0.0, progress, best
 
     def on_train_begin(self, args, state, control, **_):
-        self.bar = bar(self.progress, "fine-tune", state.max_steps, "step", state.global_step)
+        self.bar = bar(self.progress, "train", state.max_steps, "step", state.global_step)
 
     def on_step_end(self, args, state, control, **_):
         self.bar.update()
 
     def on_evaluate(self, args, state, control, metrics, **_):
-        self.bar.set_postfix(recall=f"{metrics['eval_recall']:.3f}")
+        self.bar.set_postfix({self.best: f"{metrics[f'eval_{self.best}']:.3f}"})
 
     def on_train_end(self, args, state, control, **_):
         self.bar.close()
@@ -68,22 +68,25 @@ class _Watch(TrainerCallback):
         (checkpoint / "whole.json").write_text(json.dumps(self.seconds))
 
 
-def fit(model, train, stop, collate, settings, folder, seed, progress=True) -> list[dict]:
-    """Fine-tune `model` in place; return a row an epoch (source 1's table 1, and seconds).
+def fit(model, train, stop, collate, settings, folder, seed, progress=True, *, loss=cross_entropy,
+        score=epoch_metrics, best="recall", optimizers=(None, None)) -> list[dict]:  # fmt: skip
+    """Train `model` in place; return a row an epoch: losses, what `score` gives, seconds.
 
-    `model`: any module whose `forward(labels=…, **batch)` gives an output with `loss` and `logits`.
-    `train`, `stop`: datasets; `collate` makes a batch, labels included, of their items. The
-    weights kept are those of the epoch with the best recall on `stop` (the last one if it is
-    empty). Checkpoints go to `folder` at each epoch's end; a rerun goes on from the last whole one
-    and ends at the same weights.
+    `model`: any module whose `forward(**batch)` gives an output with `logits`. `train`, `stop`:
+    datasets; `collate` makes a batch of their items, with what is to be learned under `labels`:
+    classes `(b,)`, votes `(b, K)`, or several attributes `(b, A)`.
+
+    `loss(output, labels, num_items_in_batch)`: transformers' `compute_loss_func`. `score`: from an
+    `EvalPrediction` of the `stop` part to `{name: value}`. The weights kept are those of the epoch
+    with the highest `best` among these, or the lowest "loss" (the last epoch if `stop` is empty).
+    `optimizers`: torch's optimizer and schedule; None: AdamW, linear decay to 0.
+
+    Checkpoints go to `folder` at each epoch's end; a rerun goes on from the last whole one and ends
+    at the same weights.
     """
     cpu, staged = not torch.cuda.is_available(), len(stop) > 0
-    folder, watch, resume = Path(folder), _Watch(progress), None
-    for checkpoint in sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name[11:])):
-        if (checkpoint / "whole.json").is_file():
-            resume = checkpoint
-        else:
-            shutil.rmtree(checkpoint)  # cut off while it was written
+    folder, watch = Path(folder), _Watch(progress, best)
+    resume = _last_whole(folder)
     if resume:
         seconds = json.loads((resume / "whole.json").read_text())
         watch.seconds.update({int(epoch): value for epoch, value in seconds.items()})
@@ -105,8 +108,9 @@ def fit(model, train, stop, collate, settings, folder, seed, progress=True) -> l
         eval_strategy="epoch" if staged else "no",
         save_total_limit=2,
         load_best_model_at_end=staged,
-        metric_for_best_model="recall" if staged else None,
-        greater_is_better=True if staged else None,
+        metric_for_best_model=best if staged else None,
+        greater_is_better=best != "loss" if staged else None,
+        average_tokens_across_devices=False,  # losses here are means over their own batch
         report_to="none",
         label_names=["labels"],
         remove_unused_columns=False,
@@ -120,15 +124,36 @@ def fit(model, train, stop, collate, settings, folder, seed, progress=True) -> l
         train_dataset=train,
         eval_dataset=stop if staged else None,
         data_collator=collate,
-        compute_metrics=epoch_metrics,
+        compute_loss_func=loss,
+        compute_metrics=score,
+        optimizers=optimizers,
         callbacks=[watch, *([EarlyStoppingCallback(settings.patience)] if stopping else [])],
     )
     trainer.remove_callback(PrinterCallback)
     with quiet():
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     model.to("cpu").eval()
+    return _rows(trainer.state.log_history, watch.seconds)
+
+
+def _last_whole(folder) -> Path | None:
+    """The last checkpoint of `folder`; those cut off while they were written are removed."""
+    last = None
+    for checkpoint in sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name[11:])):
+        if (checkpoint / "whole.json").is_file():
+            last = checkpoint
+        else:
+            shutil.rmtree(checkpoint)
+    return last
+
+
+def _rows(log, seconds) -> list[dict]:
+    """A row an epoch: `train_loss`, `val_loss`, the scores of the `stop` part, `seconds`."""
     rows = {}
-    for entry in trainer.state.log_history:
+    for entry in log:
         row = rows.setdefault(round(entry["epoch"]), {"epoch": round(entry["epoch"])})
-        row.update({COLUMNS[name]: entry[name] for name in entry if name in COLUMNS})
-    return [{**row, "seconds": watch.seconds[epoch]} for epoch, row in sorted(rows.items())]
+        if "loss" in entry:
+            row["train_loss"] = entry["loss"]
+        scores = {k: v for k, v in entry.items() if k.startswith("eval_") and k not in TIMINGS}
+        row.update({k.removeprefix("eval_").replace("loss", "val_loss"): scores[k] for k in scores})
+    return [{**row, "seconds": seconds[epoch]} for epoch, row in sorted(rows.items())]

@@ -1,6 +1,5 @@
 """Fine-tuning and its artefact: learns, resumes, repeats itself, and names what is damaged."""
 
-import json
 import shutil
 from dataclasses import replace
 
@@ -12,7 +11,7 @@ import torch
 from filelock import FileLock
 from tiny_models import save
 
-from helpers import artefact, audio, encoders, finetune, networks, profiles, training
+from helpers import artefact, audio, encoders, finetune, networks, probe, profiles, training
 from helpers.embed import embed
 from helpers.errors import CourseError
 
@@ -86,17 +85,30 @@ def test_shapes_and_contracts(made, frame):
         made.part(0, "exam")
 
 
-def test_unknown_emotions_are_never_fitted_on(frame, encoder, tmp_path, monkeypatch):
-    seen = []
-    real = training.fit
+def test_only_known_emotions_of_training_speakers_are_learned(
+    frame, encoder, tmp_path, monkeypatch
+):
+    seen, probed = [], []
+    real_fit, real_choose = training.fit, probe.choose
 
-    def spy(model, train, stop, *rest):
-        seen.extend(train.paths + stop.paths)
-        return real(model, train, stop, *rest)
+    def fit(model, train, stop, *rest, **options):
+        seen.append((train.paths, stop.paths))
+        return real_fit(model, train, stop, *rest, **options)
 
-    monkeypatch.setattr(training, "fit", spy)
-    finetune.artefact(frame, encoder, seed=1, folder=tmp_path, progress=False)
-    assert seen and not any("calm" in path for path in seen)
+    def choose(features, y, speakers, **options):
+        probed.append(set(speakers))
+        return real_choose(features, y, speakers, **options)
+
+    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setattr(probe, "choose", choose)
+    art = finetune.artefact(frame, encoder, seed=1, folder=tmp_path, progress=False)
+    paths = frame["path"].to_numpy()
+    assert len(seen) == len(probed) == 2
+    for turn, parts in enumerate(seen):
+        for part, heard in zip(("train", "stop"), parts, strict=True):
+            assert set(heard) == set(paths[art.part(turn, part)]) and len(heard)
+            assert not any("calm" in path for path in heard)
+        assert probed[turn] == set(art.speakers[art.part(turn, "train")])
 
 
 def test_read_back_is_the_same(made, frame, encoder):
@@ -143,11 +155,11 @@ def test_interrupted_and_run_again_ends_at_the_same_figures(
         if calls["saves"] == 2 and cut.startswith("after"):
             raise KeyboardInterrupt
 
-    def fit(*args):
+    def fit(*args, **options):
         calls["fits"] += 1
         if calls["fits"] == 2 and cut == "in turn 2":
             raise KeyboardInterrupt
-        return real_fit(*args)
+        return real_fit(*args, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(training._Watch, "on_save", on_save)
@@ -293,29 +305,6 @@ def test_who_spoke_is_part_of_an_artefacts_name(made, frame, encoder, monkeypatc
     place = made.folder.parents[1]
     assert finetune.artefact(other, encoder, folder=place, progress=False) == "made anew"
     assert finetune.artefact(frame, encoder, folder=place, progress=False) != "made anew"
-
-
-def test_any_network_that_gives_logits_can_be_fitted(tmp_path):
-    class Line(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.line = torch.nn.Linear(2, 2)
-
-        def forward(self, x, labels=None):
-            logits = self.line(x)
-            return {"loss": torch.nn.functional.cross_entropy(logits, labels), "logits": logits}
-
-    torch.manual_seed(0)
-    points = torch.randn(64, 2)
-    data = [(x, int(x[0] > 0)) for x in points]
-
-    def collate(items):
-        x, y = zip(*items, strict=True)
-        return {"x": torch.stack(x), "labels": torch.tensor(y)}
-
-    line, settings = Line(), replace(TINY, epochs=8, learning_rate=0.1)
-    rows = training.fit(line, data[:48], data[48:], collate, settings, tmp_path, 0, False)
-    assert rows[-1]["accuracy"] > 0.8 and json.dumps(rows)
 
 
 def test_a_large_encoder_stays_frozen_without_a_gpu(frame, encoder, tmp_path, monkeypatch):

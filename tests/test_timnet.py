@@ -124,7 +124,7 @@ def test_a_batch_is_its_clips_one_by_one(kind):
     model, batch = lively(made(kind)), inputs(kind)
     with torch.no_grad():
         whole = model(**batch)
-        assert whole.logits.shape == (6, 5) and whole.loss is None
+        assert whole.logits.shape == (6, 5)
         alone = [model(**{n: v[i : i + 1] for n, v in batch.items()}).logits for i in range(6)]
     torch.testing.assert_close(whole.logits, torch.cat(alone), atol=1e-5, rtol=1e-5)
 
@@ -136,15 +136,6 @@ def test_attention_ignores_padding():
     with torch.no_grad():
         first, second = (model(embedding=f, mask=mask).logits for f in (frames, noisy))
     torch.testing.assert_close(first, second)
-
-
-def test_the_loss_of_the_model_is_the_one_asked_for():
-    labels, batch = torch.arange(6) % 5, inputs("both")
-    weight = np.arange(1, 6)
-    model = made("both", gamma=2.0, weight=weight).eval()
-    out = model(labels=labels, **batch)
-    wanted = timnet.focal_loss(out.logits, labels, 2.0, torch.tensor(weight).float())
-    torch.testing.assert_close(out.loss, wanted)
 
 
 def test_the_common_loop_trains_it(tmp_path):

@@ -17,8 +17,16 @@ from helpers.errors import CourseError
 logging.getLogger("papermill").setLevel(logging.ERROR)
 
 
+QUESTION = """\
+import json as _json, psutil as _psutil
+_me = _psutil.Process()
+_times = [each.cpu_times() for each in [_me, *_me.children(recursive=True)]]
+_used = sum(t.user + t.system + t.children_user + t.children_system for t in _times)
+print(_json.dumps([{}, round(_used, 1)]))"""
+
+
 class CourseEngine(NBClientEngine):
-    """papermill's own engine, with one more cell at the end: what are the parameters now?
+    """papermill's own engine, with one more cell: the parameters now, and the CPU time used.
 
     papermill injects values below the tagged cell; a lesson that sets them again would run on
     something else than was asked for, and say nothing.
@@ -36,7 +44,7 @@ class CourseEngine(NBClientEngine):
             extra_arguments=["--IPKernelApp.log_level=50"],
             config=Config({"KernelManager": {"transport_encryption": encryption}}),
         )
-        question = f"print(__import__('json').dumps([{', '.join(expected)}]))"
+        question = QUESTION.format(", ".join(expected))
         cell = nbformat.v4.new_code_cell(question, metadata={"papermill": {}})
         nb_man.nb.cells.append(cell)
         complete = nb_man.cell_complete
@@ -56,7 +64,8 @@ class CourseEngine(NBClientEngine):
         finally:
             nb_man.nb.cells.remove(cell)
         if cell.outputs and cell.outputs[0].output_type == "stream":
-            arrived = dict(zip(expected, json.loads(cell.outputs[0].text), strict=True))
+            *values, nb_man.nb.metadata["cpu_seconds"] = json.loads(cell.outputs[0].text)
+            arrived = dict(zip(expected, values, strict=True))
             for name, value in expected.items():
                 if arrived[name] != value:
                     raise CourseError(
@@ -68,13 +77,15 @@ class CourseEngine(NBClientEngine):
 papermill_engines.register("course", CourseEngine)
 
 
-def execute(source: Path, target: Path, parameters: dict, progress) -> None:
-    """Run ``source`` with ``parameters``, write it to ``target``; call ``progress(1)`` per cell.
+def execute(source: Path, target: Path, parameters: dict, progress) -> float:
+    """Run ``source`` with ``parameters``, write it to ``target``; return the CPU-seconds it took.
+
+    The seconds are those of the kernel and its children. ``progress(1)`` is called per cell.
 
     Raises papermill's ``PapermillExecutionError`` (it names the cell), nbclient's
     ``DeadKernelError``, and CourseError when a parameter did not arrive.
     """
-    papermill.execute_notebook(
+    nb = papermill.execute_notebook(
         source,
         target,
         parameters,
@@ -86,3 +97,4 @@ def execute(source: Path, target: Path, parameters: dict, progress) -> None:
         expected=parameters,
         progress=progress,
     )
+    return nb.metadata.pop("cpu_seconds")

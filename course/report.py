@@ -67,21 +67,30 @@ def _lesson_pages(run: Path, folder: Path, sweep: str, handout: bool) -> list[di
     return sorted(cards, key=lambda card: card["stem"])
 
 
-def _facts(each: list[dict]) -> list[list[str]]:
-    """What was run, when, how and where: a header, then a line a run."""
-    plain = ("corpus", "encoder", "profile", "date", "commit", "machine", "threads")
-    told = [name for name in plain if any(name in about for about in each)]
-    rows = [[*told, "seeds"]]
-    for about in each:
-        rows.append([*(about.get(name, "") for name in told), ", ".join(map(str, about["seeds"]))])
-    return rows
+def _facts(each: dict[str, dict], sweep: bool) -> list[list[str]]:
+    """What was run, when, how and where: a header, then a line for each run.
+
+    Of a sweep a line for each ``<corpus>-<encoder>``: what its runs differ in stands side by side.
+    """
+    grouped: dict[str, list[dict]] = {}
+    for name, read in each.items():
+        group = name.rpartition("-")[0] if sweep else name
+        told = read["run"] | {"seeds": ", ".join(map(str, read["run"]["seeds"]))}
+        grouped.setdefault(group, []).append(told | {"date": told.get("date", "")[:10]})
+    fields = ("corpus", "encoder", "profile", "seeds", "date", "commit", "machine", "threads")
+    there = [f for f in fields if any(run.get(f) for group in grouped.values() for run in group)]
+    rows = [
+        [", ".join(dict.fromkeys(str(run.get(field, "")) for run in group)) for field in there]
+        for group in grouped.values()
+    ]
+    return [there, *rows]
 
 
 def _found(measured: dict[str, dict], lesson: str, key: str) -> list[dict | None]:
     return [r["notebooks"].get(lesson, {}).get(key) for r in measured.values()]
 
 
-def _index(measured: dict[str, dict], sweep: bool, cards: dict, missing: list[str]) -> str:
+def _index(measured: dict, each: dict, cards: dict, missing: list[str]) -> str:
     """The first page's content."""
     claims = [(c, _found(measured, c["lesson"], c["key"])) for c in measures.claims()]
     keys = {
@@ -92,7 +101,7 @@ def _index(measured: dict[str, dict], sweep: bool, cards: dict, missing: list[st
         found = _found(measured, lesson, key)
         clips = next((e["n"] for e in found if e and e["n"] is not None), "")
         recorded.append((lesson, key, found, clips))
-    about = [r["run"] for r in measured.values()]
+    about, sweep = [read["run"] for read in each.values()], "" not in each
     versions = ", ".join(f"{k} {v}" for k, v in about[0]["versions"].items())
     commands = dict.fromkeys(a["command"] for a in about if "command" in a)
     there = {card["stem"][:2]: card.get("href") for each in cards.values() for card in each}
@@ -102,7 +111,7 @@ def _index(measured: dict[str, dict], sweep: bool, cards: dict, missing: list[st
         name=NAME,
         loop_map=Markup(drawn),
         shown=results.shown,
-        facts=_facts(about),
+        facts=_facts(each, sweep),
         synthetic=any("embedded" in a["corpus"].split("+") for a in about),
         missing=missing,
         claims=[(claim, found) for claim, found in claims if any(found)],
@@ -111,7 +120,8 @@ def _index(measured: dict[str, dict], sweep: bool, cards: dict, missing: list[st
         sweep=sweep,
         recorded=recorded,
         lessons=cards,
-        versions=f"{versions}. {len(lessons())} lessons in the course. {' '.join(commands)}",
+        commands=commands,
+        versions=f"{versions}. {len(lessons())} lessons in the course.",
     )
 
 
@@ -135,7 +145,7 @@ def build(out: Path, handout: bool = False) -> Path:
     for name, path in found.items():
         (folder / name).mkdir(exist_ok=True)
         cards[name] = _lesson_pages(path, folder / name, name, handout)
-    soup = BeautifulSoup(_index(measured, sweep, cards, unfinished(out)), "html.parser")
+    soup = BeautifulSoup(_index(measured, each, cards, unfinished(out)), "html.parser")
     headings = pages.anchors(soup)
     exports.finish_tables(soup, "index", folder)
     exports.write_results(folder, measured)

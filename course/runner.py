@@ -8,10 +8,8 @@ as they came; ``artefacts/`` of the lessons. A sweep holds such a folder for eac
 
 import errno
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
 import re
 import shutil
 import sys
@@ -21,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from course.folders import guard, pool
+from course.provenance import about, threads, versions
 from course.settings import (
     NOTEBOOKS,
     ROOT,
@@ -32,12 +31,9 @@ from course.settings import (
     lessons,
     read_notebook,
 )
-from helpers import __version__, corpora, results
+from helpers import corpora, results
 from helpers.errors import CourseError
 from helpers.files import write_json
-
-VERSIONS = ("torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn", "librosa")
-
 
 # --- fingerprints -----------------------------------------------------------------------------
 
@@ -49,12 +45,6 @@ def _digest(*parts) -> str:
 def _stat(path) -> tuple:
     stat = os.stat(path)
     return str(path), stat.st_size, stat.st_mtime_ns
-
-
-def versions() -> dict[str, str]:
-    """Python, the course and the packages that figures depend on."""
-    found = {name: importlib.metadata.version(name).split("+")[0] for name in VERSIONS}
-    return {"python": platform.python_version(), "course": __version__} | found
 
 
 def inputs(setting: Setting) -> str:
@@ -69,7 +59,7 @@ def inputs(setting: Setting) -> str:
     code = [p.read_text(encoding="utf-8") for p in sorted((ROOT / "helpers").glob("*.py"))]
     choice = ROOT / "data" / "reference" / "recommended.json"  # settings fixed beforehand
     chosen = choice.read_text(encoding="utf-8") if choice.is_file() else ""
-    return _digest(setting, clips, encoder, code, chosen, versions(), _threads())
+    return _digest(setting, clips, encoder, code, chosen, versions(), threads())
 
 
 def _fingerprint(path: Path, shared: str) -> str:
@@ -84,7 +74,8 @@ def _finished(run: Path, name: str, fingerprint: str) -> dict | None:
         return None
     try:
         kept = json.loads(record.read_text(encoding="utf-8"))
-        return kept if kept["fingerprint"] == fingerprint else None
+        same = kept["fingerprint"] == fingerprint and "cpu_seconds" in kept
+        return kept if same else None
     except (json.JSONDecodeError, KeyError, TypeError):
         return None  # half-written by an older run: do the lesson again
 
@@ -92,17 +83,10 @@ def _finished(run: Path, name: str, fingerprint: str) -> dict | None:
 # --- running ----------------------------------------------------------------------------------
 
 
-def _threads() -> str:
-    if "OMP_NUM_THREADS" in os.environ:
-        return os.environ["OMP_NUM_THREADS"]
-    counted = hasattr(os, "sched_getaffinity")
-    return str(len(os.sched_getaffinity(0)) if counted else os.cpu_count() or 1)
-
-
 @contextmanager
 def _environment(setting: Setting, records: Path):
     """What kernels inherit: pinned threads and hashes, and no network where none is needed."""
-    pinned = {f"{kind}_NUM_THREADS": _threads() for kind in ("OMP", "MKL")}  # torch
+    pinned = {f"{kind}_NUM_THREADS": threads() for kind in ("OMP", "MKL")}  # torch
     pinned["OPENBLAS_NUM_THREADS"] = "1"  # numpy: on small matrices threads wait on each other
     pinned |= {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     pinned["PYTHONPATH"] = os.pathsep.join(
@@ -149,7 +133,7 @@ def _lesson(path: Path, setting: Setting, run: Path, fingerprint: str, progress)
     started, failure = time.monotonic(), None
     try:
         with _environment(setting, records.resolve()):
-            execute(path, executed.resolve(), parameters, progress)
+            used = execute(path, executed.resolve(), parameters, progress)
     except PapermillExecutionError as error:
         line = (error.source.strip().splitlines() or [""])[0]
         why = f"{error.ename}: {error.evalue}".splitlines()[0]
@@ -164,7 +148,8 @@ def _lesson(path: Path, setting: Setting, run: Path, fingerprint: str, progress)
     if not failure:
         entries = results.read_records(records) if records.exists() else {}
         seconds = round(time.monotonic() - started, 1)
-        kept = {"fingerprint": fingerprint, "seconds": seconds, "entries": entries}
+        kept = {"fingerprint": fingerprint, "seconds": seconds, "cpu_seconds": used}
+        kept["entries"] = entries
         write_json(run / "records" / f"{path.stem}.json", kept)
     shutil.rmtree(work, ignore_errors=True)
     return failure
@@ -172,20 +157,16 @@ def _lesson(path: Path, setting: Setting, run: Path, fingerprint: str, progress)
 
 def _collect(run: Path, setting: Setting, shared: str, folder: Path, failed: dict) -> None:
     """Write ``results.json`` from every lesson whose figures this very code and input made."""
-    notebooks, seconds = {}, {}
+    notebooks, seconds, cpu = {}, {}, {}
     for name, path in lessons(folder).items():
         kept = None if name in failed else _finished(run, name, _fingerprint(path, shared))
         if kept:
-            seconds[name] = kept["seconds"]
+            seconds[name], cpu[name] = kept["seconds"], kept["cpu_seconds"]
             entries = kept["entries"].items()
             notebooks[name] = {key: entry | {"seeds": [setting.seed]} for key, entry in entries}
-    about = {"corpus": setting.corpus, "encoder": setting.encoder, "profile": setting.profile}
-    about |= {"seeds": [setting.seed], "versions": versions()}
-    about |= {"threads": _threads(), "machine": f"{platform.system()} {platform.machine()}"}
-    about |= {"seconds": seconds, "failed": failed}
-    write_json(
-        run / "results.json", {"schema": results.SCHEMA, "run": about, "notebooks": notebooks}
-    )
+    told = about(setting) | {"seconds": seconds, "cpu_seconds": cpu, "failed": failed}
+    content = {"schema": results.SCHEMA, "run": told, "notebooks": notebooks}
+    write_json(run / "results.json", content)
 
 
 def run(

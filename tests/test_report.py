@@ -48,6 +48,8 @@ def out(tmp_path_factory):
     run = {"corpus": "embedded", "encoder": "embedded", "profile": "quick", "seeds": [0]}
     run |= {"versions": {"python": "3"}, "threads": "1", "failed": {"05_y": "cell 1 <x> failed"}}
     run |= {"seconds": {"03_calibration": 3.0, "04_x": 1.0}}
+    run |= {"cpu_seconds": {"03_calibration": 4.2}, "date": "2026-11-25T20:00:00+00:00"}
+    run |= {"commit": "0123456789ab", "command": "ser-course run --seed 0", "machine": "Linux, 2"}
     notebooks = {"03_calibration": {"ece_after": entry, "odd<key": odd}}
     write_json(root / "results.json", {"schema": 1, "run": run, "notebooks": notebooks})
     report.build(root)
@@ -78,6 +80,8 @@ def test_index_sets_measured_beside_claimed(out):
     text = (out / "report" / "index.html").read_text()
     assert "0.00336" in text and "<strong>0.0200</strong>" in text and "[0.0100, 0.0500]" in text
     assert "odd&lt;key" in text and "no &lt;v&gt;" in text and "cell 1 &lt;x&gt; failed" in text
+    for said in ("4 CPU-seconds", "2026-11-25", "0123456789ab", "run --seed 0", "Linux, 2"):
+        assert said in text
     assert "synthetic" in text and 'name="viewport"' in text
 
 

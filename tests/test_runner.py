@@ -3,7 +3,9 @@
 import errno
 import json
 import os
+import re
 import signal
+import subprocess
 import threading
 import time
 from functools import partial
@@ -13,7 +15,7 @@ import nbformat
 import pytest
 from conftest import PARAMETERS, write_lesson
 
-from course import cli, runner, settings
+from course import cli, provenance, runner, settings
 from helpers import results
 from helpers.errors import CourseError
 
@@ -43,6 +45,8 @@ def test_a_run_records_and_a_second_one_resumes(go, world, capsys):
     assert entry == {"value": 0.02, "low": 0.0, "high": 0.5, "n": 9, "seeds": [0]}
     assert found["run"]["profile"] == "quick" and found["run"]["seeds"] == [0]
     assert found["run"]["versions"]["torch"] and found["run"]["threads"] == "1"
+    assert found["run"]["cpu_seconds"]["03_calibration"] > 0
+    assert found["run"]["command"].startswith("ser-course run --corpus folder:")
     assert (world / "out" / "report" / "index.html").exists()
     executed = nbformat.read(world / "out" / "notebooks" / lesson.name, as_version=4)
     assert "json" not in executed.cells[-1].source  # the question about parameters is gone
@@ -116,6 +120,42 @@ def test_sweep_writes_a_folder_a_run_and_pools_the_seeds(go, world):
     assert entry["value"] == pytest.approx(0.025) and entry["seeds"] == [0, 1]
     assert folders[1] in (world / "out" / "report" / "index.html").read_text()
     assert go() == 1  # one run does not mix with a sweep
+
+
+def test_cpu_seconds_count_the_children_of_a_kernel(go, world):
+    burn = "sum(i * i for i in range(10**7))"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}])"
+    write_lesson(world / "lessons" / "01_data.ipynb", "x = 1")
+    write_lesson(world / "lessons" / "02_fine_tune.ipynb", child)
+    assert go() == 0
+    used = results.read_results(world / "out" / "results.json")["run"]["cpu_seconds"]
+    assert used["02_fine_tune"] > used["01_data"] + 0.1
+
+
+def test_half_a_sweep_says_what_is_missing(go, world):
+    write_lesson(world / "lessons" / "03_calibration.ipynb", RECORD)
+    assert go("--seed", "0", "1") == 0
+    name = next(path.parent.name for path in (world / "out").glob("*-1/results.json"))
+    (world / "out" / name / "results.json").unlink()
+    assert cli.main(["report", str(world / "out")]) == 0
+    index = (world / "out" / "report" / "index.html").read_text()
+    assert f"{name}: not run yet" in index and "ser-course run --corpus" in index
+
+
+def test_the_commit_says_whether_code_was_changed(tmp_path):
+    def git(*words):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True)
+
+    assert provenance.commit(tmp_path) == ""
+    git("init", "-q")
+    (tmp_path / "x").write_text("1")
+    git("add", "x")
+    git("commit", "-qm", "x")
+    clean = provenance.commit(tmp_path)
+    assert re.fullmatch("[0-9a-f]{12}", clean)
+    (tmp_path / "x").write_text("2")
+    assert provenance.commit(tmp_path) == f"{clean}-dirty"
 
 
 def test_same_command_gives_same_figures(go, world):

@@ -66,7 +66,10 @@ def main() -> None:
         raise SystemExit(f"{sweep}: no sweep here; run several seeds into it first")
     for group, merged in pooled.items():
         complete(group, [p for run, p in folders.items() if run.rpartition("-")[0] == group])
-        merged["run"]["encoder"] = Path(merged["run"]["encoder"]).name  # no folder of one machine
+        encoder = merged["run"]["encoder"]
+        merged["run"]["encoder"] = Path(encoder).name  # no folder of one machine
+        made = merged["run"].get("command", "")
+        merged["run"]["command"] = made.replace(encoder, merged["run"]["encoder"])
         name = label(merged["run"])
         target = ROOT / "data" / "reference" / f"{name}.json"
         if target.is_file():
@@ -74,7 +77,8 @@ def main() -> None:
             if all(there["run"][k] == merged["run"][k] for k in ("seeds", "profile")):
                 both = there["notebooks"] | merged["notebooks"]
                 merged["notebooks"] = dict(sorted(both.items()))
-                merged["run"]["seconds"] = there["run"]["seconds"] | merged["run"]["seconds"]
+                for took in ("seconds", "cpu_seconds"):  # the second is new
+                    merged["run"][took] = there["run"].get(took, {}) | merged["run"].get(took, {})
         write_json(target, merged)
         first = next(path for run, path in folders.items() if run.rpartition("-")[0] == group)
         print(name, merged["run"]["seeds"], *figures(first, name, ROOT / "figures"))

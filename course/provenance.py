@@ -1,0 +1,71 @@
+"""Where figures come from: the code, the packages, the machine, and the command that made them."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+from course.settings import ROOT, Setting
+from helpers import __version__
+
+VERSIONS = ("torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn", "librosa")
+
+
+def versions() -> dict[str, str]:
+    """Python, the course and the packages that figures depend on."""
+    found = {name: importlib.metadata.version(name).split("+")[0] for name in VERSIONS}
+    return {"python": platform.python_version(), "course": __version__} | found
+
+
+def threads() -> str:
+    """How many threads a lesson may use: figures to the digit hold for one number of them."""
+    return os.environ.get("OMP_NUM_THREADS") or str(_cores())
+
+
+def _cores() -> int:
+    counted = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if counted else os.cpu_count() or 1
+
+
+def commit(root: Path = ROOT) -> str:
+    """The clone's commit, with ``-dirty`` where tracked files were changed; empty without git."""
+    if not (root / ".git").exists():  # do not take the commit of a folder around it
+        return ""
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty"]
+    command += ["--exclude=*"]  # the bare commit, whatever tags there are
+    try:
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return ""
+
+
+def machine() -> str:
+    """System, processor, cores and memory; no name of the machine."""
+    model = platform.processor() or platform.machine()
+    about = Path("/proc/cpuinfo")
+    if about.is_file():
+        lines = about.read_text(encoding="utf-8", errors="replace").splitlines()
+        named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        model = named[0] if named else model
+    memory = ""
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        memory = f", {size / 2**30:.0f} GiB"
+    return f"{platform.system()} {platform.machine()}, {model}, {_cores()} cores{memory}"
+
+
+def command(setting: Setting) -> str:
+    """The line that makes this run again, in its plain form."""
+    asked = [f"--{name} {value}" for name, value in setting._asdict().items()]
+    return f"ser-course run {' '.join(asked)}"
+
+
+def about(setting: Setting) -> dict:
+    """What ``results.json`` says of a run, besides its figures."""
+    told = setting._asdict()
+    told["seeds"] = [told.pop("seed")]
+    told |= {"versions": versions(), "threads": threads(), "machine": machine()}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return told | {"commit": commit(), "command": command(setting), "date": now}

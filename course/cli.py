@@ -75,6 +75,12 @@ def _report(args) -> int:
     return 0
 
 
+def _compare(args) -> int:
+    from course import compare
+
+    return compare.show(args.a, args.b, args.out)
+
+
 def _students(args) -> int:
     from course import students
 
@@ -93,6 +99,10 @@ COMMANDS = {
     "download": (_download, "download a corpus whose licence and address allow it"),
     "run": (_run, "run lessons; several corpora, encoders or seeds make a sweep; a rerun resumes"),
     "report": (_report, "write the report of a run or a sweep again"),
+    "compare": (
+        _compare,
+        "the differences of two runs, with intervals; paired where clips are the same",
+    ),
     "students": (_students, "write the student edition: exercises without solutions"),
     "predict": (_predict, "calibrated probabilities, unknown score and PAD point of audio files"),
 }
@@ -132,6 +142,10 @@ def parser() -> argparse.ArgumentParser:
     each["report"].add_argument("dir", type=Path, metavar="DIR", help="folder of a run or a sweep")
     text = "into DIR/handout, without solutions and notes for the instructor"
     each["report"].add_argument("--handout", action="store_true", help=text)
+    for name in ("a", "b"):
+        text = "folder of a run, sweep over seeds alone, or results file"
+        each["compare"].add_argument(name, type=Path, metavar=name.upper(), help=text)
+    each["compare"].add_argument("--out", type=Path, metavar="DIR", help="also as CSV and LaTeX")
     each["students"].add_argument("dir", type=Path, metavar="DIR", help="a new folder")
     each["predict"].add_argument("files", nargs="+", metavar="FILE")
     each["predict"].add_argument("--json", action="store_true", help="for programs")

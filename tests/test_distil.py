@@ -189,6 +189,39 @@ def test_states_are_those_of_the_model_before_its_final_norm(targets):
     torch.testing.assert_close(last.flatten(0, 1).std(0), torch.ones(16), atol=0.05, rtol=0)
 
 
+def test_the_second_convolution_begins_deaf_to_phase(targets):
+    from tools.student import new_student
+
+    first, second = new_student(
+        targets.parent / "teacher", 1, [64, 16, 8]
+    ).feature_extractor.conv_layers[:2]
+    first.conv.bias.data.zero_()
+    t = torch.arange(400 + 160 * 4) / 16000
+    tones = torch.stack([torch.cos(2 * np.pi * 1000 * t + shift) for shift in (0, np.pi / 2)])
+    with torch.no_grad():
+        heard = first(tones[:, None])
+        a, b = second.conv(heard)
+        torch.testing.assert_close(a, b, atol=0.02 * a.std().item(), rtol=0)
+        assert (heard[0] - heard[1]).std() > 0.2 * heard.std()  # the first still hears it
+
+
+def test_whitened_filters_are_equally_strong(targets):
+    from tools.student import new_student, whiten_filters
+
+    student = new_student(targets.parent / "teacher", 1, [64, 16, 8])
+    conv = student.feature_extractor.conv_layers[0].conv
+    torch.manual_seed(0)
+    waves = torch.cumsum(torch.randn(4, 16000), 1)  # falls by 6 dB an octave
+    waves = waves - waves.mean(1, keepdim=True)
+    shape = torch.nn.functional.normalize(conv.weight.detach(), dim=-1)
+    whiten_filters(student, waves)
+    with torch.no_grad():
+        heard = conv(waves[:, None]) - conv.bias[:, None]
+    strength = heard.square().mean((0, 2)).unflatten(0, (-1, 4)).mean(1)
+    torch.testing.assert_close(strength, torch.ones(16), atol=0.01, rtol=0)
+    torch.testing.assert_close(torch.nn.functional.normalize(conv.weight.detach(), dim=-1), shape)
+
+
 def test_the_projection_begins_at_the_least_squares(targets):
     from tools.student import SHIFT, fit_projection, new_student, states
 

@@ -32,11 +32,11 @@ from torch import nn
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
 from helpers.errors import CourseError
-from tools.heard_clips import VALID, Clips
-from tools.student import SHIFT, fit_projection, new_student, settle_norm, states
+from tools.heard_clips import APART, VALID, Clips
+from tools.student import SHIFT, fit_projection, new_student, settle_norm, states, whiten_filters
 from tools.teacher_targets import autocast
 
-RATE, BLOCK_RATE, WARM_UP = 1e-3, 2e-4, 200  # of what is new, of the blocks; steps
+RATE, BLOCK_RATE, WARM_UP = 5e-4, 2e-4, 200  # of what is new, of the blocks; steps
 AGAIN = 0.6  # of these rates, in a round that starts from a trained student
 AVERAGE = 0.998  # of the averaged weights stays at each step, from half of the budget on
 
@@ -218,11 +218,11 @@ def options() -> argparse.Namespace:
     parser.add_argument("--cpu", action="store_true", help="count the process' CPU time instead")
     parser.add_argument("--start", type=Path, help="go on from this encoder (a second round)")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--frames", type=int, default=2048, help="of a batch")
+    parser.add_argument("--frames", type=int, default=1024, help="of a batch")
     new = parser.add_argument_group("a new encoder (ignored with --start)")
     new.add_argument("--blocks", type=int, default=3, help="copied from the teacher")
     new.add_argument("--channels", type=int, nargs=3, default=[512, 384, 512])
-    new.add_argument("--front", type=int, default=200, help="steps of the front end alone")
+    new.add_argument("--front", type=int, default=100, help="steps of the front end alone")
     found = parser.parse_args()
     if found.start and not (found.start / "training.json").is_file():
         raise CourseError(f"--start {found.start}: no encoder of this tool, with training.json")
@@ -260,6 +260,7 @@ def main() -> None:
         print(f"resumed at step {run.step}, {run.seconds / 60:.1f} min")
     else:
         if not given.start:
+            whiten_filters(run.student, clips.draw(APART)[0])
             pairs = ((w, t[:, :, 0] * clips.std[0] + clips.mean[0]) for w, t in clips.apart(20))
             fit_projection(run.student, pairs)
         print("held out before this round: cosine by layer", validate(run, clips)[1].round(3))

@@ -24,7 +24,7 @@ class Clips:
     `frames`: about so many in a batch.
     """
 
-    def __init__(self, folders, depth: int, frames: int = 2048):
+    def __init__(self, folders, depth: int, frames: int = 1024):
         indexes, self.parts = read(folders)
         layers, self.teacher = indexes[0]["layers"], indexes[0]["teacher"]
         if layers[: depth + 1] != list(range(depth + 1)):

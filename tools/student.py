@@ -59,7 +59,7 @@ def new_student(teacher: Path | str, blocks: int, channels: list[int]) -> Wav2Ve
             num_hidden_layers=blocks,
         )
     )
-    start_filters(model.feature_extractor.conv_layers[0].conv)
+    start_filters(model)
     for ours, theirs in zip(model.encoder.layers, source.layers[:blocks], strict=True):
         copy_block(theirs, ours)
     # Blocks first hear what they heard in the teacher: the relative positions come in by learning.
@@ -77,12 +77,15 @@ def copy_block(theirs: nn.Module, ours: nn.Module) -> None:
     ours.load_state_dict(found)
 
 
-def start_filters(conv: nn.Conv1d) -> None:
+@torch.no_grad()
+def start_filters(model: Wav2Vec2Model) -> None:
     """Begin with quadrature pairs of windowed sinusoids, mel-spaced from 60 to 7,600 Hz.
 
-    Both signs of each: GELU keeps one side only.
+    Both signs of each: GELU keeps one side only. The second convolution weighs the four phases of a
+    frequency alike, so that what it gives depends on energies.
     """
-    count, _, width = conv.weight.shape
+    first, second = (layer.conv for layer in model.feature_extractor.conv_layers[:2])
+    count, _, width = first.weight.shape
     mel = np.linspace(*(2595 * np.log10(1 + f / 700) for f in (60, 7600)), count // 4)
     t, window = (np.arange(width) - width / 2) / 16000, np.hanning(width)
     scale = np.sqrt((window**2).sum() / 2)
@@ -92,9 +95,11 @@ def start_filters(conv: nn.Conv1d) -> None:
         for sign in (1, -1)
         for wave in (np.cos, np.sin)
     ]
-    with torch.no_grad():
-        conv.weight.copy_(torch.tensor(np.array(bank), dtype=torch.float32)[:, None])
-        conv.bias.normal_(0, 0.1)  # the norm that follows takes the level away, but for these
+    first.weight.copy_(torch.tensor(np.array(bank), dtype=torch.float32)[:, None])
+    first.bias.normal_(0, 0.1)  # the norm that follows takes the level away, but for these
+    model.feature_extractor.conv_layers[0].layer_norm.weight.fill_(3)  # onto the curve of GELU
+    alike = second.weight.unflatten(1, (-1, 4)).sum(2, keepdim=True) / 4
+    second.weight.copy_(alike.expand(-1, -1, 4, -1).flatten(1, 2))
 
 
 def states(model: Wav2Vec2Model, waves: torch.Tensor, depth: int | None = None) -> torch.Tensor:
@@ -114,7 +119,20 @@ def states(model: Wav2Vec2Model, waves: torch.Tensor, depth: int | None = None) 
 
 
 @torch.no_grad()
-def fit_projection(model: Wav2Vec2Model, batches: Iterable, ridge: float = 1.0) -> None:
+def whiten_filters(model: Wav2Vec2Model, waves: torch.Tensor) -> None:
+    """Scale the first filters so that each frequency is as strong as the others in `waves`.
+
+    Speech falls by 30 dB from the first formant to the last: what is weak would be lost to a norm
+    over all.
+    """
+    conv = model.feature_extractor.conv_layers[0].conv
+    heard = nn.functional.conv1d(waves[:, None], conv.weight, stride=conv.stride)
+    strength = heard.square().mean((0, 2)).unflatten(0, (-1, 4)).mean(1).sqrt()
+    conv.weight.div_(strength.repeat_interleave(4).clamp_min(1e-6)[:, None, None])
+
+
+@torch.no_grad()
+def fit_projection(model: Wav2Vec2Model, batches: Iterable, ridge: float = 100.0) -> None:
     """Least squares from the convolutions as they are to state 0: a start for what is not copied.
 
     batches: pairs of waves and states of layer 0.

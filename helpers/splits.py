@@ -99,6 +99,29 @@ def random_split(frame: pd.DataFrame, seed: int = 0, folds: int = 5) -> list[Tur
     return turns
 
 
+def unseen_sentences(frame: pd.DataFrame, seed: int = 0, folds: int = 5) -> list[Turn]:
+    """Rotate over speakers *and* sentences: no part of a turn holds a sentence that it tests.
+
+    The sentences of each language are dealt to two halves. Each turn of ``rotation`` becomes two:
+    one half is tested, the other parts keep their clips of the other half. Raises ``CourseError``
+    where a language has a single sentence.
+    """
+    frame = frame.reset_index(drop=True)
+    half, rng = np.empty(len(frame), dtype=int), np.random.default_rng(seed)
+    for language, rows in frame.groupby("language").indices.items():
+        texts = rng.permutation(np.unique(frame["sentence"].to_numpy(str)[rows]))
+        if len(texts) < 2:
+            raise CourseError(f"'{language}' has one sentence here: none is left to train on")
+        half[rows] = pd.Index(texts).get_indexer(frame["sentence"].to_numpy(str)[rows]) % 2
+    turns = []
+    for turn in rotation(frame, folds, seed):
+        for tested in (0, 1):
+            parts = {part: rows[half[rows] != tested] for part, rows in turn.parts().items()}
+            parts["test"] = turn.test[half[turn.test] == tested]
+            turns.append(Turn(len(turns), **parts))
+    return turns
+
+
 def missing(
     frame: pd.DataFrame, turns: Sequence[Turn], emotions: Iterable[str] | None = None
 ) -> list[tuple[int, str, str]]:

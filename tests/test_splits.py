@@ -119,3 +119,28 @@ def test_a_part_without_a_class_is_found_and_refused_only_in_training():
 def test_random_split_shares_speakers():
     frame = table([20] * 6)
     assert splits.speaker_overlap(frame, splits.random_split(frame)).mean() == 1
+
+
+@pytest.fixture
+def spoken():
+    """Six speakers of two languages, each saying the four sentences of theirs."""
+    rows = [(f"x/{s}", "en" if s % 2 else "de", f"s{k}") for s in range(6) for k in range(4)]
+    frame = pd.DataFrame(rows, columns=["speaker", "language", "sentence"])
+    return frame.assign(corpus="x", gender="female", emotion="sad")
+
+
+def test_unseen_sentences_are_in_no_other_part_and_every_clip_is_tested_once(spoken):
+    turns = splits.unseen_sentences(spoken, seed=1)
+    said = (spoken["language"] + spoken["sentence"]).to_numpy()
+    for turn in turns:
+        others = np.concatenate([turn.train, turn.stop, turn.tune])
+        assert len(others) and not set(said[turn.test]) & set(said[others])
+        assert not set(spoken["speaker"].iloc[turn.test]) & set(spoken["speaker"].iloc[others])
+        halves = spoken.iloc[turn.test].groupby("language")["sentence"].nunique()
+        assert (halves == 2).all(), "dealt within each language"
+    assert sorted(np.concatenate([turn.test for turn in turns])) == list(range(len(spoken)))
+
+
+def test_one_sentence_cannot_be_left_out(spoken):
+    with pytest.raises(CourseError, match="one sentence"):
+        splits.unseen_sentences(spoken.assign(sentence="the same"))

@@ -23,7 +23,8 @@ MAY_LACK = {"ece_excess_reduction", "auroc_gain_correct_only"}
 JOINED = None  # one corpus cannot have it: `null`, and the reason says which corpora can
 RECORDED = {
     "01_data": {
-        "utterances": (1200, 1e5), "speakers": (24, 24), "hours": (0.5, 2), "dummy_uar": (0.125, 0.125),
+        "utterances": (1200, 1e5), "speakers": (24, 24), "hours": (0.5, 2),
+        "dummy_uar": (0.125, 0.125),
         "mfcc_uar": (0.45, 0.8), "mfcc_uar_random_split": (0.55, 0.9), "speaker_overlap": (0, 0),
         "mfcc_uar_leak": (0.02, 0.2), "uar_unseen_sentences": (0.4, 0.75),
         "uar_heard_sentences": (0.4, 0.75), "mfcc_uar_softer": (0.125, 0.4),

@@ -1,4 +1,4 @@
-"""The detectors of lessons 05, 06 and 08 on equal terms: one contest, each with its own settings.
+"""Every detector on equal terms: one contest, each with its own settings (lessons 05-08 and 13).
 
 Every detector picks its settings and its threshold on the same pseudo-unknowns.
 """
@@ -10,15 +10,23 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from helpers import pseudo
-from helpers.detectors import Confidence, Mahalanobis
+from helpers import distances, pseudo
+from helpers.detectors import Confidence, ReAct, TripletThresholds
 from helpers.openmax import BendaleOpenMax, OpenMax, PrintedOpenMax
 
 # Settings that each may choose from. What has none is a list of one. Source 1 does not give ε and
 # γ, and the tail and the rank of Bendale & Boulton are theirs for the thousand classes of ImageNet.
 GRIDS = {
     **{s: [Confidence(s)] for s in ("entropy", "msp", "margin", "maxlogit", "energy")},
-    "mahalanobis": [Mahalanobis()],
+    "react": [ReAct(p) for p in (80.0, 90.0, 95.0)],
+    "react_two_sided": [ReAct(p, two_sided=True) for p in (80.0, 90.0, 95.0)],
+    "triplet": [TripletThresholds(e, r) for e in (0.5, 0.7, 0.9) for r in (0.0, 0.5, 1.0)],
+    "mahalanobis": [distances.Mahalanobis()],
+    "mahalanobis_scaled": [distances.Mahalanobis(space="scaled")],
+    "rmd": [distances.RelativeMahalanobis()],
+    "min_minus_std": [distances.MinMinusStd()],
+    "vim": [distances.ViM(d) for d in (20, 60, 100)],
+    "knn": [distances.NearestNeighbours(k) for k in (1, 5, 20)],
     "openmax_printed": [PrintedOpenMax(e, g) for e in (1e-4, 1e-3, 1e-2) for g in (0.1, 0.5)],
     "openmax_bendale": [BendaleOpenMax(t, r) for t in (10, 20, 40) for r in (1, 3, 5)],
     "openmax": [OpenMax(s, g) for s in ("embeddings", "logits") for g in (0.25, 0.5, 1.0)],

@@ -1,7 +1,7 @@
 """Detectors: scores that say "unknown", from plain arrays. Higher = more unknown, everywhere.
 
-Derived in lessons 05 (entropy, maximum probability, margin, MaxLogit, energy), 06 (Mahalanobis) and
-08 (triplet thresholds). All of them, and those of ``openmax``, are used alike::
+Derived in lessons 05 (entropy, maximum probability, margin, MaxLogit, energy), 08 (triplet
+thresholds) and 13. All of them, those of ``distances`` and those of ``openmax`` are used alike::
 
     detector.fit(embeddings, logits, y)         # clips that the model was trained on
     detector.fit_held(embeddings, logits, y)    # clips of speakers that it never met
@@ -14,8 +14,9 @@ Thresholds come from pseudo-unknowns, at a stated prevalence: ``pseudo.tune``, `
 import warnings
 
 import numpy as np
-from scipy import linalg, special
+from scipy import special
 
+from helpers import probe
 from helpers.arrays import blocks, class_labels, matrix, positive, probabilities
 from helpers.errors import CourseError
 from helpers.estimators import Estimator
@@ -180,86 +181,64 @@ class TripletThresholds(Detector):
         return special.softmax(logits / positive(self.temperature), axis=1)
 
 
-# --- distances ---------------------------------------------------------------------------------
+# --- what needs the head, or what nobody has ----------------------------------------------------
 
 
-class Mahalanobis(Detector):
-    """Distance to Gaussian classes, their covariances full as in source 1 (6.2), or one for all.
+class ReAct(Detector):
+    """Energy of the logits that clipped embeddings give (Sun et al. 2021, "ReAct").
 
-    Parameters: ``covariance`` "tied" (one Ledoit-Wolf estimate from all rows less their class mean)
-    or "full" (one a class, plus ``epsilon`` I); ``normalise``: divide rows by their length first.
-    Fitted: ``means_ (K, H)``, ``whiteners_``: 1 or K lower triangles W (H, H) with Σ⁻¹ = Wᵀ W.
-    A class of one row has no covariance of its own: "full" then leaves ``epsilon`` I.
+    Values above the ``percentile``-th of all training values are set to it; ``two_sided``: those
+    below its counterpart as well. The source clips after a ReLU, where nothing is negative; an
+    encoder of speech has no ReLU there, so the two-sided form is the closer one in spirit.
+    Fitted: ``low_``, ``high_``, ``head_``. ``fit`` needs the ``head``.
     """
 
-    def __init__(self, covariance: str = "tied", epsilon: float = 1e-3, normalise: bool = True):
-        self.covariance = covariance
-        self.epsilon = epsilon
-        self.normalise = normalise
+    def __init__(self, percentile: float = 90.0, two_sided: bool = False, temperature: float = 1.0):
+        self.percentile = percentile
+        self.two_sided = two_sided
+        self.temperature = temperature
 
     def fit(self, embeddings, logits, y, head=None):
-        """``embeddings (n, H)``, ``y (n,)``; every class 0..max(y) needs a row (CourseError)."""
-        if self.covariance not in ("tied", "full"):
-            raise CourseError(f"covariance: 'tied' or 'full', not {self.covariance!r}")
-        rows = self._prepare(matrix(embeddings, "embeddings"))
-        y = class_labels(y, len(rows))
-        counts = np.bincount(y)
-        if not counts.all():
-            raise CourseError(f"labels: class {int(np.argmin(counts))} has no row to fit on")
-        self.means_ = np.stack([rows[y == c].mean(axis=0) for c in range(len(counts))])
-        residuals = rows - self.means_[y]
-        if self.covariance == "tied":
-            from sklearn.covariance import ledoit_wolf
-
-            matrices = [ledoit_wolf(residuals, assume_centered=True)[0]]
-        else:
-            ridge = positive(self.epsilon, "epsilon") * np.eye(rows.shape[1])
-            parts = (residuals[y == c] for c in range(len(counts)))
-            matrices = [part.T @ part / max(len(part) - 1, 1) + ridge for part in parts]
-        try:
-            roots = [linalg.cholesky(matrix, lower=True) for matrix in matrices]
-        except linalg.LinAlgError as error:
-            raise CourseError(
-                "embeddings: a covariance is singular (identical rows?); raise epsilon, or give "
-                "classes more than one distinct row"
-            ) from error
-        eye = np.eye(rows.shape[1], order="F")
-        self.whiteners_ = [linalg.solve_triangular(root, eye, lower=True) for root in roots]
+        """``embeddings (n, H)`` and ``head``; CourseError without one."""
+        if head is None:
+            raise CourseError("ReAct: give head=(weight, bias): it asks for other logits")
+        if not 50 < self.percentile <= 100:
+            raise CourseError(f"percentile: expected above 50, up to 100, got {self.percentile}")
+        ends = np.percentile(
+            matrix(embeddings, "embeddings"), [100 - self.percentile, self.percentile]
+        )
+        self.low_, self.high_ = (ends[0] if self.two_sided else -np.inf), ends[1]
+        self.head_ = head
         return self
 
-    def distances(self, embeddings) -> np.ndarray:
-        """Mahalanobis distance of each row to each class: (n, H) -> (n, K), float64.
-
-        d = |W (x - μ)|: one triangular product for many rows at once, half the work of a full one,
-        and in blocks, so that many rows need little more memory than they take themselves.
-        """
-        embeddings = matrix(embeddings, "embeddings", self.means_.shape[1])
-        out = np.empty((len(embeddings), len(self.means_)))
-        centres = self.means_
-        if self.covariance == "tied":
-            centres = self._whiten(self.means_.copy(), 0)
+    def score_samples(self, embeddings, logits=None) -> np.ndarray:
+        """-log Σ exp(z / T) of the new logits z; those given are not looked at."""
+        weight, bias = self.head_
+        embeddings = matrix(embeddings, "embeddings", weight.shape[1])
+        out = np.empty(len(embeddings))
         for block in blocks(*embeddings.shape):
-            rows = self._prepare(embeddings[block])
-            if self.covariance == "tied":
-                rows = self._whiten(rows, 0)
-            for c, centre in enumerate(centres):
-                moved = rows - centre
-                if self.covariance == "full":
-                    moved = self._whiten(moved, c)
-                out[block, c] = np.sqrt(np.einsum("ij,ij->i", moved, moved))
+            clipped = np.clip(embeddings[block], self.low_, self.high_)
+            out[block] = energy((clipped @ weight.T + bias) / positive(self.temperature))
         return out
 
+
+class Oracle(Detector):
+    """What a linear model would know that was taught the unknown: a roof, never a result.
+
+    ``fit`` takes rows of unknown emotions too, their ``y`` -1, of other speakers than are scored.
+    ``strength``: C of the probe. Fitted: ``weight_ (H,)``, ``bias_``.
+    """
+
+    def __init__(self, strength: float = 1e-2):
+        self.strength = strength
+
+    def fit(self, embeddings, logits, y, head=None):
+        """``embeddings (n, H)``, ``y (n,)``: -1 is unknown."""
+        weight, bias = probe.fit(matrix(embeddings, "embeddings"), np.asarray(y) < 0, self.strength)
+        self.weight_, self.bias_ = weight[1] - weight[0], bias[1] - bias[0]
+        return self
+
     def score_samples(self, embeddings, logits=None) -> np.ndarray:
-        """Distance to the nearest class: higher = more unknown."""
-        return self.distances(embeddings).min(axis=1)
-
-    def _whiten(self, rows, c):
-        # rows.T is in Fortran order, so that BLAS multiplies in place.
-        return linalg.blas.dtrmm(1.0, self.whiteners_[c], rows.T, lower=1, overwrite_b=1).T
-
-    def _prepare(self, rows):
-        rows = rows.astype(np.float64)
-        if self.normalise:
-            norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-            rows /= np.where(norms > 0, norms, 1)[:, None]
-        return rows
+        """Log odds of "unknown"."""
+        embeddings = matrix(embeddings, "embeddings", len(self.weight_))
+        return np.einsum("ij,j->i", embeddings, self.weight_) + self.bias_

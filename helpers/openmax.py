@@ -17,7 +17,8 @@ from scipy import optimize, special
 from scipy.spatial.distance import cdist
 
 from helpers.arrays import class_labels, matrix, positive
-from helpers.detectors import Detector, Mahalanobis
+from helpers.detectors import Detector
+from helpers.distances import Mahalanobis
 from helpers.errors import CourseError
 
 STEEPEST = 1e3  # shape of a Weibull at location 0 that is a step: 1/1000 of the distance wide
@@ -224,7 +225,7 @@ class OpenMax(_OpenSet):
         """Class models from ``embeddings (n, H)`` or ``logits (n, K)``, and ``y (n,)``."""
         if self.space not in ("embeddings", "logits"):
             raise CourseError(f"space: 'embeddings' or 'logits', not {self.space!r}")
-        gaussians = Mahalanobis("tied", normalise=self.space == "embeddings")
+        gaussians = Mahalanobis(space="unit" if self.space == "embeddings" else "raw")
         self.gaussians_ = gaussians.fit(self._points(embeddings, logits), logits, y)
         return self
 

@@ -10,7 +10,7 @@ from scipy.stats import weibull_min
 from test_pseudo import EMBEDDINGS, tiny_artefact
 
 from helpers import contest, pseudo
-from helpers.detectors import Mahalanobis
+from helpers.distances import Mahalanobis
 from helpers.openmax import BendaleOpenMax, OpenMax, PrintedOpenMax
 
 pytestmark = pytest.mark.filterwarnings("ignore:class", "ignore:every clip", "ignore:calibration")

@@ -9,7 +9,8 @@ import pytest
 from scipy.special import softmax
 
 from helpers import artefact, contest, metrics, probe, pseudo
-from helpers.detectors import Detector, Mahalanobis, TripletThresholds
+from helpers.detectors import Detector, TripletThresholds
+from helpers.distances import Mahalanobis
 from helpers.errors import CourseError
 from helpers.openmax import OpenMax, PrintedOpenMax
 

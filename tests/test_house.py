@@ -29,9 +29,7 @@ LONGEST = 300  # lines of a file
 LINES = {"median": 10, "nine in ten": 25, "longest": 40, "folded, %": 15}  # of a lesson's cells
 
 # What is still to be mended; each entry goes with the change that mends it.
-OWED_CODE = {"helpers": 750}  # lines of code above the budget (718 with detectors, folders, labels)
-    "helpers": 600
-}  # lines of code above the budget (565 when detectors, folders, labels landed)
+OWED_CODE = {"helpers": 750}  # lines of code above the budget
 OWED_IMPORTS: set[str] = set()
 OWED_LENGTH = {
     "helpers/finetune.py",

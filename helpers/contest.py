@@ -29,7 +29,9 @@ GRIDS = {
     "knn": [distances.NearestNeighbours(k) for k in (1, 5, 20)],
     "openmax_printed": [PrintedOpenMax(e, g) for e in (1e-4, 1e-3, 1e-2) for g in (0.1, 0.5)],
     "openmax_bendale": [BendaleOpenMax(t, r) for t in (10, 20, 40) for r in (1, 3, 5)],
-    "openmax": [OpenMax(s, g) for s in ("embeddings", "logits") for g in (0.25, 0.5, 1.0)],
+    "openmax": [
+        OpenMax(d, g) for d in ("unit", "logits", "min_minus_std") for g in (0.25, 0.5, 1.0)
+    ],
 }
 
 
@@ -47,7 +49,7 @@ def grid(name: str, corpus: str, encoder: str) -> list:
     if name == "openmax" and corpus in OTHER and FIXED.is_file():
         fixed = json.loads(FIXED.read_text(encoding="utf-8")).get(Path(encoder).name, {})
         if chosen := fixed.get(OTHER[corpus]):
-            return [OpenMax(chosen["space"], chosen["tail"])]
+            return [OpenMax(chosen["distance"], chosen["tail"])]
     return GRIDS[name]
 
 

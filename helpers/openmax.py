@@ -18,10 +18,11 @@ from scipy.spatial.distance import cdist
 
 from helpers.arrays import class_labels, matrix, positive
 from helpers.detectors import Detector
-from helpers.distances import Mahalanobis
+from helpers.distances import Mahalanobis, MinMinusStd
 from helpers.errors import CourseError
 
 STEEPEST = 1e3  # shape of a Weibull at location 0 that is a step: 1/1000 of the distance wide
+FAR = 1e6  # a tail moved to begin here is a Gumbel's, whatever its unit
 
 
 def fit_weibull(tail, location: float = 0.0) -> tuple[float, float]:
@@ -35,8 +36,9 @@ def fit_weibull(tail, location: float = 0.0) -> tuple[float, float]:
     moved = tail - location
     if len(tail) < 3 or moved.min() <= 0:
         raise CourseError("tail: a Weibull fit needs three positive distances or more")
-    steepest = STEEPEST * moved.max() / tail.max()  # as wide a step, whatever the location
-    if np.ptp(tail) <= 1e-6 * tail.mean():
+    size = np.abs(tail).max()
+    steepest = STEEPEST * moved.max() / size  # as wide a step, whatever the location
+    if np.ptp(tail) <= 1e-6 * size:
         warnings.warn("the distances of a tail are all equal: its Weibull is a step", stacklevel=2)
         return steepest, float(moved.max())
     unit = moved.mean()  # a scale near 1 keeps the powers small
@@ -58,11 +60,11 @@ def fit_tails(distances, labels, classes: int, size, begin: float | None = None)
     """
     fits = np.empty((classes, 3))
     for c in range(classes):
-        own = distances[(labels == c) & (distances > 0)]
+        own = distances[(labels == c) & (distances != 0)]
         count = size(len(own))
         if len(own) < 3:
             warnings.warn(f"class {c}: fewer than 3 distances; tail of all classes", stacklevel=3)
-            own = distances[distances > 0]
+            own = distances[distances != 0]
             count = size(len(own))
             if len(own) < 3:
                 raise CourseError("fewer than 3 distances in all: no tail to fit; give more rows")
@@ -211,21 +213,28 @@ class OpenMax(_OpenSet):
     """The form the course advises: P(c) = α_c p_c, P(unknown) = Σ (1 - α_c) p_c.
 
     p = softmax(z / T), so a common shift of the logits changes nothing and the row sums to one. The
-    covariance is tied and shrunk; the Weibull tails (γ = ``tail``) come from *held-out* distances.
-    ``space``: where distances are taken, in "embeddings" or in "logits" less their mean.
+    covariance is tied and shrunk; the tails (γ = ``tail``) come from *held-out* distances.
+    ``distance``: to each class, of embeddings "unit" or "scaled" (see ``distances``), of the
+    "logits" less their mean, or "min_minus_std". That one can be negative, so its Weibull begins
+    far below, where it is a Gumbel: α = exp(-exp((d - μ) / σ)).
     Fitted: ``gaussians_``, ``weibull_ (K, 3)``.
     """
 
-    def __init__(self, space: str = "embeddings", tail: float = 0.5, temperature: float = 1.0):
-        self.space = space
+    def __init__(
+        self, distance: str = "min_minus_std", tail: float = 0.5, temperature: float = 1.0
+    ):
+        self.distance = distance
         self.tail = tail
         self.temperature = temperature
 
     def fit(self, embeddings, logits, y, head=None):
         """Class models from ``embeddings (n, H)`` or ``logits (n, K)``, and ``y (n,)``."""
-        if self.space not in ("embeddings", "logits"):
-            raise CourseError(f"space: 'embeddings' or 'logits', not {self.space!r}")
-        gaussians = Mahalanobis(space="unit" if self.space == "embeddings" else "raw")
+        if self.distance not in ("unit", "scaled", "logits", "min_minus_std"):
+            raise CourseError(
+                f"distance: unit, scaled, logits or min_minus_std, not {self.distance!r}"
+            )
+        space = "raw" if self.distance == "logits" else self.distance
+        gaussians = MinMinusStd() if space == "min_minus_std" else Mahalanobis(space=space)
         self.gaussians_ = gaussians.fit(self._points(embeddings, logits), logits, y)
         return self
 
@@ -239,12 +248,13 @@ class OpenMax(_OpenSet):
         y = class_labels(y, len(points))
         if len(y) and y.max() >= classes:
             raise CourseError(f"labels: class {y.max()} was not fitted (only 0..{classes - 1})")
-        own = self.gaussians_.distances(points)[np.arange(len(y)), y]
-        self.weibull_ = fit_tails(own, y, classes, share(self.tail))
+        own = self.gaussians_.class_scores(points)[np.arange(len(y)), y]
+        begin = FAR if self.distance == "min_minus_std" else None
+        self.weibull_ = fit_tails(own, y, classes, share(self.tail), begin)
         return self
 
     def _points(self, embeddings, logits):
-        if self.space == "embeddings":
+        if self.distance != "logits":
             return embeddings
         logits = np.asarray(logits)
         return logits - logits.mean(axis=1, keepdims=True)
@@ -252,7 +262,7 @@ class OpenMax(_OpenSet):
     def _log_known(self, embeddings, logits):
         logits = _same_rows(embeddings, logits, len(self.weibull_))
         log_probs = special.log_softmax(logits / positive(self.temperature), axis=1)
-        distances = self.gaussians_.distances(self._points(embeddings, logits))
+        distances = self.gaussians_.class_scores(self._points(embeddings, logits))
         return log_probs + log_alpha(distances, self.weibull_)
 
     def predict_proba(self, embeddings, logits) -> np.ndarray:

@@ -50,9 +50,9 @@ def test_temperature_is_that_of_the_held_clips():
         assert moved == pytest.approx(change * found, rel=1e-4)
 
 
-@pytest.mark.parametrize("space", ["embeddings", "logits"])
-def test_recommended_tails_come_from_the_held_clips(space):
-    case, detector = contest.case(one_turn(), 0), OpenMax(space, 0.5)
+@pytest.mark.parametrize("distance", ["unit", "scaled", "logits"])
+def test_recommended_tails_come_from_the_held_clips(distance):
+    case, detector = contest.case(one_turn(), 0), OpenMax(distance, 0.5)
     model, y = case.fitted(detector), case.labels
     points = detector._points(case.embeddings, case.logits)
     for c in range(4):

@@ -10,6 +10,7 @@ from scipy.stats import gumbel_l, weibull_min
 from sklearn.base import clone
 from sklearn.covariance import LedoitWolf, ledoit_wolf
 
+from helpers.distances import MinMinusStd
 from helpers.errors import CourseError
 from helpers.openmax import (
     BendaleOpenMax,
@@ -44,7 +45,8 @@ def fitted(seed=0, **options):
 FORMS = {
     "printed": PrintedOpenMax(tail=0.3),
     "bendale": BendaleOpenMax(rank=2),
-    "advised": OpenMax(),
+    "advised": OpenMax("unit"),
+    "min_minus_std": OpenMax("min_minus_std"),
 }
 
 
@@ -238,6 +240,22 @@ def test_only_moved_to_one_the_tail_knows_the_unit_of_the_logits():
     assert BendaleOpenMax().translate == 10_000  # MetaRecognition.h
 
 
+def test_the_distance_that_can_be_negative_has_a_gumbel_for_its_tail():
+    (rows, logits, labels), held, (new, new_logits, _) = (data(s, spread=2.0) for s in range(3))
+    model = OpenMax("min_minus_std", 0.5, 2.0).fit(rows, logits, labels).fit_held(*held)
+    distance = MinMinusStd().fit(rows, logits, labels)
+    own, scores = distance.class_scores(held[0]), distance.class_scores(new)
+    assert scores.min() < 0
+    wanted = np.empty((len(new), 4))
+    p = np.array([softmax(z / 2) for z in new_logits])
+    for c in range(3):
+        mu, sigma = gumbel_l.fit(largest(own[held[2] == c, c], 0.5))
+        wanted[:, c] = p[:, c] * np.exp(-np.exp((scores[:, c] - mu) / sigma))
+    wanted[:, 3] = 1 - wanted[:, :3].sum(axis=1)
+    assert np.allclose(model.predict_proba(new, new_logits), wanted, atol=1e-3)
+    assert np.ptp(wanted[:, 3]) > 0.5
+
+
 def test_bendale_leaves_out_what_was_misclassified():
     _, logits, labels = data()
     wrong = np.r_[logits, [[9, 0, 0]] * 5]  # five rows of class 1 that look like class 0
@@ -299,10 +317,11 @@ def test_bendale_fitted_by_hand(rank, weights):
     assert np.allclose(model.predict_proba(None, [v]), [wanted])
 
 
-@settings(max_examples=15, deadline=None)
+@pytest.mark.parametrize("form", ["advised", "min_minus_std"])
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 500), shift=st.floats(-50, 50))
-def test_a_shift_of_the_logits_leaves_the_advised_form_alone(seed, shift):
-    model, (new, logits) = fitted(seed)["advised"]
+def test_a_shift_of_the_logits_leaves_the_advised_form_alone(form, seed, shift):
+    model, (new, logits) = fitted(seed)[form]
     assert np.allclose(
         model.predict_proba(new, logits), model.predict_proba(new, logits + shift), atol=1e-8
     )
@@ -331,7 +350,7 @@ def test_probabilities_sum_to_one_and_rank_the_far_away(form):
     assert probs.shape == (150, 4) and probs.min() >= 0
     assert np.allclose(probs.sum(axis=1), 1)
     assert set(model.predict(*inputs)) <= {-1, 0, 1, 2}
-    if form == "advised":
+    if form in ("advised", "min_minus_std"):
         rank = np.argsort(np.argsort(model.score_samples(*inputs)))
         assert (np.diff(probs[np.argsort(rank), -1]) >= -1e-12).all()
 
@@ -343,7 +362,7 @@ def test_single_precision_is_enough(form):
     assert np.allclose(model.predict_proba(*inputs), low, atol=1e-4)
 
 
-TAIL = {"printed": 0.3, "bendale": 20, "advised": 0.3}
+TAIL = {"printed": 0.3, "bendale": 20, "advised": 0.3, "min_minus_std": 0.3}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -431,9 +450,9 @@ def test_repeated_rows_leave_bendale_alone_when_the_tail_counts_them(r):
 @pytest.mark.parametrize("r", [2, 5])
 def test_repeated_rows_shrink_the_advised_covariance_r_times_less(r):
     (rows, logits, labels), held = data(**EVEN), data(1, **EVEN)
-    once = OpenMax(tail=0.3).fit(rows, logits, labels).fit_held(*held)
+    once = OpenMax("unit", 0.3).fit(rows, logits, labels).fit_held(*held)
     # Repeated held-out rows: the same share of them is the tail, and the same curve fits it.
-    again = OpenMax(tail=0.3).fit(rows, logits, labels)
+    again = OpenMax("unit", 0.3).fit(rows, logits, labels)
     again.fit_held(*(np.repeat(part, r, axis=0) for part in held))
     assert np.allclose(again.weibull_, once.weibull_)
     assert np.allclose(again.predict_proba(rows, logits), once.predict_proba(rows, logits))
@@ -457,7 +476,7 @@ def test_one_dimension_works_where_it_can():
     with pytest.raises(CourseError, match="no tail to fit"):
         PrintedOpenMax().fit(rows, None, labels)
     with pytest.raises(CourseError, match="singular"):
-        OpenMax().fit(rows, None, labels)
+        OpenMax("unit").fit(rows, None, labels)
 
 
 def test_a_class_without_a_correct_row_takes_all_it_has():
@@ -530,7 +549,7 @@ def test_bad_input_is_one_clear_line():
         BendaleOpenMax().fit(rows[labels != 1], logits[labels != 1], labels[labels != 1])
     with pytest.raises(CourseError, match="from 0 up"):
         PrintedOpenMax().fit(rows, logits, np.full(len(rows), -1))
-    with pytest.raises(CourseError, match="space: 'embeddings' or 'logits'"):
+    with pytest.raises(CourseError, match="distance: unit, scaled, logits or min_minus_std"):
         OpenMax("cosine").fit(rows, logits, labels)
     model = OpenMax().fit(rows, logits, labels)
     with pytest.raises(CourseError, match="class 3 was not fitted"):

@@ -62,7 +62,7 @@ def main() -> None:
             setting = contest.chosen("openmax", option)
             print(f"{encoder}, {corpus}: {setting}: F1 {f1:.3f}, AUROC {auroc:.3f}")
         kept.setdefault(encoder, {})[corpus] = {
-            "space": OPTIONS[best].space,
+            "distance": OPTIONS[best].distance,
             "tail": OPTIONS[best].tail,
             "pseudo_f1": round(float(mean[best, 0]), 4),
             "pseudo_auroc": round(float(mean[best, 1]), 4),

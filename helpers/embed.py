@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from helpers import audio, encoders, networks
+from helpers import audio, encoders, networks, sniff
 from helpers.cache import Cache, code, key
 from helpers.errors import CourseError
 from helpers.progress import bar
 
-CODE = code(__file__, audio.__file__, encoders.__file__, networks.__file__)  # from file to row
+CODE = code(*(m.__file__ for m in (audio, encoders, networks, sniff)), __file__)  # file to row
 WINDOW = 256  # files decoded ahead: memory grows with this, not with the number of files
 
 
@@ -53,7 +53,7 @@ def embed(
         try:
             name, raw, wave = None, None, clip if isinstance(clip, np.ndarray) else None
             if store:
-                raw = Path(clip).read_bytes() if wave is None else wave.tobytes()
+                raw = audio.load(clip) if wave is None else wave.tobytes()
                 name = key(raw, *settings)
                 row = store.get(name)
                 if row is not None:
@@ -61,8 +61,6 @@ def embed(
             # What was hashed is decoded: by now the file may be another.
             wave = audio.read(clip, raw) if wave is None else wave
             return name, wave if length is None else audio.fix_length(wave, length), None
-        except OSError as error:
-            return None, None, audio.AudioError(clip, error.strerror)
         except audio.AudioError as error:
             return None, None, error
 

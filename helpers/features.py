@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from helpers import audio
+from helpers import audio, sniff
 from helpers.cache import Cache, code, key
 from helpers.errors import CourseError
 from helpers.progress import bar
 
 FRAME, HOP, COEFFICIENTS = 400, 160, 13  # samples: windows of 25 ms every 10 ms
 F0_LOW, F0_HIGH = 60.0, 500.0  # Hz: a low man's voice to a woman's shout
-CODE = code(__file__, audio.__file__)  # a part of the cache's key
+CODE = code(__file__, audio.__file__, sniff.__file__)  # a part of the cache's key
 FRAMES, STRIDE = 162, 2  # of `mfcc_frames`: as many as source 3 takes, every second frame
 
 
@@ -126,9 +126,14 @@ def _each(
         except audio.AudioError as error:
             return error
 
+    def name_of(path):
+        try:
+            return key(CODE, kind, audio.load(path))
+        except audio.AudioError:
+            return None
+
     if store := Cache(cache) if cache else None:
-        files = {i: Path(p) for i, p in enumerate(paths) if Path(p).is_file()}
-        names = {i: key(CODE, kind, file.read_bytes()) for i, file in files.items()}
+        names = {i: name for i, p in enumerate(paths) if (name := name_of(p))}
         found = {i: kept for i, name in names.items() if (kept := store.get(name)) is not None}
     todo = [i for i in range(len(paths)) if i not in found]
     # A thread a core; inside, the many small matrix products would only wait on each other.

@@ -1,5 +1,7 @@
 """MFCC statistics and F0."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -94,3 +96,29 @@ def test_standardise_knows_padding_and_reads_training_clips_only():
     real = np.concatenate([moved[0], moved[1, :, :20], moved[2]], axis=1)
     np.testing.assert_allclose(real.mean(axis=1), 0, atol=1e-4)
     np.testing.assert_allclose(real.std(axis=1), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["locked", "folder", "absent", "nul", "link"])
+def test_one_file_that_cannot_be_opened_costs_no_other(tmp_path, monkeypatch, kind):
+    paths = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    soundfile.write(paths[0], voice(), audio.SAMPLE_RATE)
+    if kind == "locked":  # root may read what mode 000 forbids
+        soundfile.write(paths[1], voice(200), audio.SAMPLE_RATE)
+        real = Path.read_bytes
+
+        def locked(path):
+            if path == paths[1]:
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path)
+
+        monkeypatch.setattr(Path, "read_bytes", locked)
+    elif kind == "folder":
+        paths[1].mkdir()
+    elif kind == "nul":
+        paths[1] = tmp_path / "b\0.wav"
+    elif kind == "link":
+        paths[1].symlink_to("b.wav")
+    for cache in (None, tmp_path / "cache"):
+        found, kept, (skipped,) = features.mfcc_statistics(paths, cache, progress=False)
+        assert found.shape == (1, 78) and kept.tolist() == [0]
+        assert skipped.path == paths[1] and "\n" not in str(skipped)

@@ -3,11 +3,12 @@
 import argparse
 import re
 import sys
+import warnings
 from pathlib import Path
 
 from course.settings import Setting, UsageError, default_out, sweep
 from helpers import __version__, corpora
-from helpers.errors import CourseError, nearest
+from helpers.errors import CourseError, nearest, printable
 from helpers.profiles import PROFILES
 
 EPILOG = """examples:
@@ -55,6 +56,9 @@ def _download(args) -> int:
 def _run(args) -> int:
     settings = sweep(args.corpus, args.encoder, args.seed, args.profile)
     out = args.out or default_out(settings)
+    for name in (*args.corpus, *args.encoder, str(out)):
+        if name.encode(errors="ignore").decode() != name:
+            raise UsageError(f"'{name}': no UTF-8; rename that folder")
     names = ", ".join(s.name for s in settings)
     print(f"{names}, profile {args.profile}: starting", flush=True)
     from course import report, runner
@@ -147,9 +151,14 @@ def parser() -> argparse.ArgumentParser:
         each["compare"].add_argument(name, type=Path, metavar=name.upper(), help=text)
     each["compare"].add_argument("--out", type=Path, metavar="DIR", help="also as CSV and LaTeX")
     each["students"].add_argument("dir", type=Path, metavar="DIR", help="a new folder")
-    each["predict"].add_argument("files", nargs="+", metavar="FILE")
+    each["predict"].add_argument("files", nargs="+", metavar="FILE", help="or a folder of them")
     each["predict"].add_argument("--json", action="store_true", help="for programs")
     return top
+
+
+def _warn(message, *_) -> None:
+    """Show a warning as one line, as all that the command says."""
+    print(f"ser-course: {printable(str(message))}", file=sys.stderr)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -161,15 +170,17 @@ def main(argv: list[str] | None = None) -> int:
         args.notebooks += rest
     elif rest:
         top.error(f"unrecognized arguments: {' '.join(rest)}")
+    if hasattr(sys.stdout, "reconfigure"):  # a name that a console cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return COMMANDS[args.command][0](args)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            return COMMANDS[args.command][0](args)
     except CourseError as error:
         print(f"ser-course: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except OSError as error:
-        print(
-            f"ser-course: {error.filename or 'files'}: {error.strerror or error}", file=sys.stderr
-        )
+        _warn(f"{error.filename or 'files'}: {error.strerror or error}")
         return 1
     except KeyboardInterrupt:
         print(

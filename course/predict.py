@@ -4,7 +4,9 @@ A small head on frozen embeddings ships in ``data/head`` (made by ``tools/make_h
 a bare clone predict, and enters no measured result.
 """
 
+import glob
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +15,12 @@ import numpy as np
 
 from course.settings import ROOT
 from helpers import audio, emotions
-from helpers.errors import CourseError
+from helpers.errors import CourseError, printable
+from helpers.tree import Tree
 
 HEAD = ROOT / "data" / "head"
 ARRAYS = ("weight", "bias", "mean", "scale")
+BATCH = 600 * audio.SAMPLE_RATE  # samples that are held at once
 
 
 @dataclass
@@ -95,20 +99,55 @@ def describe(probabilities, classes) -> list[dict]:
     ]
 
 
-def predict(files: list[str], head_folder: Path = HEAD) -> tuple[list[dict], list[str], dict]:
+def expand(words: list[str]) -> tuple[list[str], list[str]]:
+    """``(files, problems)`` that words name: files, folders, ``~``, patterns no shell expanded."""
+    files, problems = [], []
+    for word in map(os.path.expanduser, words):
+        for path in [word] if os.path.lexists(word) else sorted(glob.glob(word)) or [word]:
+            if not os.path.isdir(path):
+                files.append(path)
+                continue
+            tree = Tree(Path(path))
+            files += map(str, tree.clips)
+            problems += map(str, tree.left_out)
+            if not tree.clips and not tree.left_out:
+                problems.append(f"{path}: no audio file in this folder")
+    return list(dict.fromkeys(files)), problems
+
+
+def predict(words: list[str], head_folder: Path = HEAD) -> tuple[list[dict], list[str], dict]:
     """``(predictions, problems, about)``: a dict a readable file, a line an unreadable one.
 
-    Raises CourseError when the head is absent or was made for another encoder.
+    Files of more than 30 s are heard in ``pieces``, whose embeddings are averaged. Raises
+    CourseError when the head is absent or was made for another encoder.
     """
-    head = read_head(head_folder)
-    waves, problems = {}, []
-    for file in dict.fromkeys(files):
+    head, found = read_head(head_folder), []
+    files, problems = expand(words)
+    for batch in _batches(files, problems):
+        embeddings = _embed(batch, head, head_folder)
+        described = describe(head.predict_proba(embeddings), head.about["classes"])
+        for (file, pieces), about in zip(batch.items(), described, strict=True):
+            found.append({"file": printable(file), "pieces": len(pieces)} | about)
+    return found, problems, head.about
+
+
+def _batches(files: list[str], problems: list[str]):
+    """Yield ``{file: pieces}`` by the ten minutes; what cannot be read goes to ``problems``."""
+    batch = {}
+    for file in files:
         try:
-            waves[file] = audio.read(file)
+            batch[file] = audio.windows(file)
         except CourseError as error:
             problems.append(str(error))
-    if not waves:
-        return [], problems, head.about
+        if sum(len(piece) for pieces in batch.values() for piece in pieces) > BATCH:
+            yield batch
+            batch = {}
+    if batch:
+        yield batch
+
+
+def _embed(batch: dict[str, list], head: Head, head_folder: Path):
+    """Embeddings ``(n, H)`` of files, each the mean of its pieces by their length."""
     from helpers import encoders
     from helpers.embed import embed
 
@@ -117,16 +156,22 @@ def predict(files: list[str], head_folder: Path = HEAD) -> tuple[list[dict], lis
         raise CourseError(
             f"{head_folder}: made for another '{encoder.name}' encoder; python -m tools.make_head"
         )
-    embeddings = embed(list(waves.values()), encoder, progress=False)
-    found = describe(head.predict_proba(embeddings), head.about["classes"])
-    return [{"file": f} | d for f, d in zip(waves, found, strict=True)], problems, head.about
+    rows = iter(embed([p for pieces in batch.values() for p in pieces], encoder, progress=False))
+    return np.stack([
+        np.average([next(rows) for _ in pieces], axis=0, weights=list(map(len, pieces)))
+        for pieces in batch.values()
+    ])  # fmt: skip
 
 
-def show(files: list[str], as_json: bool) -> int:
+def show(words: list[str], as_json: bool) -> int:
     """Print predictions as a table or JSON; 1 when a file could not be read."""
-    found, problems, about = predict(files)
-    for problem in problems:
-        print(f"ser-course: {problem}", file=sys.stderr)
+    found, problems, about = predict(words)
+    long = [
+        f"{d['file']}: long; heard in {d['pieces']} pieces of up to {audio.WINDOW_S:.0f} s"
+        for d in found if d["pieces"] > 1
+    ]  # fmt: skip
+    for line in problems + long:
+        print(f"ser-course: {line}", file=sys.stderr)
     if as_json:
         print(json.dumps({"head": about, "predictions": found}, indent=1))
     elif found:

@@ -10,7 +10,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 import sys
 import time
@@ -53,7 +52,8 @@ def inputs(setting: Setting) -> str:
     CourseError when the corpus is absent: that is known before the first lesson starts. Of joined
     corpora one may be: lesson 09 goes on without it, and the others say what is missing.
     """
-    clips = [_stat(p) for p in corpora.frame(corpora.present(setting.corpus)[0])["path"]]
+    frame = corpora.frame(corpora.present(setting.corpus)[0])  # a list of clips may be edited
+    clips = [frame.to_csv(), *map(_stat, frame["path"])]
     folder = encoder_folder(setting.encoder)
     encoder = [_stat(p) for p in sorted(folder.iterdir())] if folder else setting.encoder
     code = [p.read_text(encoding="utf-8") for p in sorted((ROOT / "helpers").glob("*.py"))]
@@ -126,7 +126,10 @@ def _lesson(path: Path, setting: Setting, run: Path, fingerprint: str, progress)
     records, executed = work / "records.json", work / path.name
     seen = partial(_from_kernel, start=path.parent)
     parameters = setting._asdict() | {"out": seen(run)}
-    parameters["corpus"] = re.sub(r"(?<=folder:)[^+]+", lambda m: seen(m[0]), setting.corpus)
+    parameters["corpus"] = "+".join(
+        f"folder:{seen(part[7:])}" if part.startswith("folder:") else part
+        for part in corpora.parts(setting.corpus)
+    )
     folder = encoder_folder(setting.encoder)
     if folder and "/" in setting.encoder:
         parameters["encoder"] = seen(folder)

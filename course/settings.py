@@ -85,11 +85,13 @@ def check_parameters(path: Path) -> None:
 
 def check_corpus(spec: str) -> None:
     """UsageError when a part of the spec is no corpus that the course knows."""
-    for part in spec.split("+"):
-        if part not in corpora.names() and not part.startswith("folder:"):
-            options = [*corpora.names(), "folder:PATH"]
-            message = f"unknown corpus '{part}'{nearest(part, options)}; {', '.join(options)}"
-            raise UsageError(message)
+    options = [*corpora.names(), "folder:PATH"]
+    for part in corpora.parts(spec):
+        if part in corpora.names() or part.startswith("folder:"):
+            continue
+        if re.search(r"[/\\~]", part) or Path(part).exists():
+            raise UsageError(f"'{part}' is no corpus; for a folder of your own: folder:{part}")
+        raise UsageError(f"unknown corpus '{part}'{nearest(part, options)}; {', '.join(options)}")
 
 
 def encoder_folder(name: str) -> Path | None:

@@ -1,11 +1,17 @@
 """The command line: what it says, and the status it ends with."""
 
+import contextlib
+import io
 import json
+import os
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
+from awkward import M4A, WEBM, put, sound
 from conftest import write_lesson
 
 from course import cli, predict, settings
@@ -40,8 +46,6 @@ def test_bad_usage_ends_with_2(words, said, capsys):
     ],
 )
 def test_unknown_names_end_with_2_and_the_nearest(words, said, world, monkeypatch, capsys):
-    from functools import partial
-
     from course import runner
 
     write_lesson(world / "lessons" / "03_calibration.ipynb")
@@ -129,3 +133,137 @@ def test_predict_on_a_bare_clone(world, capsys):
     (prediction,) = found["predictions"]
     assert sum(prediction["probabilities"].values()) == pytest.approx(1, abs=0.001)
     assert 0 <= prediction["unknown"] <= 1 and found["head"]["licence"]
+
+
+# --- what people give it ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hear(world, monkeypatch):
+    """``hear(*words)``: status, predictions and lines of ``predict``, without a model."""
+    from helpers import embed, encoders
+
+    class Encoder:
+        name, key = "pretended", "other"
+
+    predict.write_head(a_head(), world / "head")
+    monkeypatch.setattr(predict, "HEAD", world / "head")
+    monkeypatch.setattr(predict.predict, "__defaults__", (world / "head",))
+    monkeypatch.setattr(encoders, "load", lambda name: Encoder)
+    monkeypatch.setattr(embed, "embed", lambda waves, *_, **__: [np.full(4, len(w)) for w in waves])
+
+    def run(*words):
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = cli.main(["predict", "--json", *map(str, words)])
+        lines = err.getvalue().splitlines()
+        assert all(line.startswith("ser-course: ") for line in lines)
+        return status, json.loads(out.getvalue())["predictions"], lines
+
+    return run
+
+
+def heard(predictions):
+    return sorted(Path(p["file"]).name for p in predictions)
+
+
+def test_predict_on_a_folder_hears_or_names_every_file(hear, world):
+    put(world / "clips/phone/a.m4a", M4A)
+    put(world / "clips/.bin/b.wav", sound())
+    status, found, lines = hear(world / "clips")
+    assert heard(found) == ["s0_happy.wav", "s0_sad.wav", "s1_happy.wav", "s1_sad.wav"]
+    assert status == 1 and len(lines) == 1 and "a.m4a: MP4 or M4A; ffmpeg" in lines[0]
+    (world / "none").mkdir()
+    assert hear("none")[2] == ["ser-course: none: no audio file in this folder"]
+
+
+@pytest.mark.parametrize("word", ["clips/happy/*.wav", "clips/happ?/*", "~/happy/*.wav", "~/happy"])
+def test_predict_expands_what_no_shell_did(hear, world, monkeypatch, word):
+    monkeypatch.setenv("HOME", str(world / "clips"))
+    status, found, lines = hear(word)
+    assert (status, heard(found), lines) == (0, ["s0_happy.wav", "s1_happy.wav"], [])
+
+
+@pytest.mark.parametrize("word", ["*.flac", "~nobody/a.wav", "absent.wav", "a\0b", "x" * 5000])
+def test_predict_names_what_is_not_there(hear, word):
+    status, found, lines = hear(word)
+    assert status == 1 and found == [] and len(lines) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["caf\udce9.wav", "new\nline.wav", "a+b.wav", "[a].wav", "-.wav", "情感 😀.wav"]
+)
+def test_predict_on_any_name(hear, world, name):
+    with open(os.fsencode(name), "wb") as out:
+        out.write(sound())
+    status, found, lines = hear(f"./{name}")
+    assert status == 0 and lines == [] and len(found) == 1
+    assert found[0]["file"].isprintable()
+    (world / "x" / name).parent.mkdir()
+    os.rename(os.fsencode(name), os.fsencode(world / "x" / name))
+    status, found, lines = hear("x")
+    assert len(found) + len(lines) == 1
+
+
+def test_a_name_that_the_console_cannot_show_is_escaped():
+    code = "import sys; from course.cli import main; main(['corpora']); print(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, b"caf\xe9.wav"],
+        capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.endswith(b"caf\\udce9.wav\n")
+
+
+def test_a_long_file_is_heard_in_pieces_and_that_is_said(hear, world, monkeypatch):
+    from helpers import audio
+
+    monkeypatch.setattr(audio, "WINDOW_S", 1.0)
+    monkeypatch.setattr(predict, "BATCH", 20_000)
+    seen = []
+    real = predict.Head.predict_proba
+    monkeypatch.setattr(predict.Head, "predict_proba",
+                        lambda self, x: seen.extend(x[:, 0]) or real(self, x))  # fmt: skip
+    put(world / "long.wav", sound(seconds=2.5))
+    put(world / "short.wav", sound(seconds=0.5))
+    status, found, lines = hear("long.wav", "short.wav")
+    assert [p["pieces"] for p in found] == [3, 1]
+    assert lines == ["ser-course: long.wav: long; heard in 3 pieces of up to 1 s"]
+    assert seen == [(2 * 16_000**2 + 8_000**2) / 40_000, 8_000]  # means by length
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--corpus", "/recordings/mine"], 2, "for a folder of your own: folder:/recordings/mine"),
+        (["--corpus", "clips"], 2, "for a folder of your own: folder:clips"),
+        (["--corpus", "~/mine"], 2, "folder:~/mine"),
+        (["--corpus", "C:\\mine"], 2, "folder:C:\\mine"),
+        (["--corpus", "folder:caf\udce9"], 2, "no UTF-8; rename that folder"),
+        (["--out", "caf\udce9"], 2, "no UTF-8; rename that folder"),
+        (["--corpus", "folder:absent"], 1, "folder:absent: no such folder or CSV file"),
+        (["--corpus", "folder:~nobody/x"], 1, "no such folder or CSV file"),
+        (["--corpus", "folder:a\nb"], 1, "no such folder or CSV file"),
+    ],
+)
+def test_run_refuses_in_one_line(words, status, said, world, capsys):
+    assert cli.main(["run", "01", *words]) == status
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") == 1
+
+
+def test_run_says_who_the_speakers_are_and_what_is_left_out(world, monkeypatch, capsys):
+    from course import runner
+
+    write_lesson(world / "lessons" / "01_data.ipynb")
+    monkeypatch.setattr(runner, "run", partial(runner.run, folder=world / "lessons"))
+    for i in range(3):
+        put(world / f"a+b/train/p{i}/happy/1.wav", sound(i))
+        put(world / f"a+b/test/p{i}/sad/2.wav", sound(3 + i))
+    put(world / "a+b/train/p0/sad/3.webm", WEBM)
+    words = ["run", "--corpus", "folder:a+b", "--encoder", str(world / "tiny"), "--out", "out"]
+    assert cli.main(words) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        "ser-course: a+b: speakers: 3, by the folders above the emotions: p0, p1, p2 (passed over: "
+        "test, train); 1 clip skipped: 3.webm (WebM or Matroska; ffmpeg -i x -ar 16000 y.wav)"
+    )

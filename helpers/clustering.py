@@ -24,7 +24,7 @@ class OnlineClustering(Estimator):
 
     kind = "clusterer"
 
-    def __init__(self, threshold: float = 0.9, min_support: int = 5):
+    def __init__(self, threshold=0.9, min_support=5):
         self.threshold = threshold
         self.min_support = min_support
 

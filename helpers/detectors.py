@@ -108,7 +108,7 @@ class Confidence(Detector):
     ``score``: "entropy", "msp" or "margin" of softmax(z / T); "maxlogit" or "energy" of z / T.
     """
 
-    def __init__(self, score: str = "entropy", temperature: float = 1.0):
+    def __init__(self, score="entropy", temperature=1.0):
         self.score = score
         self.temperature = temperature
 
@@ -134,7 +134,7 @@ class TripletThresholds(Detector):
     A class without a correct row takes the mean of the others' η and lead, with a warning.
     """
 
-    def __init__(self, epsilon: float = 0.7, rho: float = 0.5, temperature: float = 1.0):
+    def __init__(self, epsilon=0.7, rho=0.5, temperature=1.0):
         self.epsilon = epsilon
         self.rho = rho
         self.temperature = temperature
@@ -193,7 +193,7 @@ class ReAct(Detector):
     Fitted: ``low_``, ``high_``, ``head_``. ``fit`` needs the ``head``.
     """
 
-    def __init__(self, percentile: float = 90.0, two_sided: bool = False, temperature: float = 1.0):
+    def __init__(self, percentile=90.0, two_sided=False, temperature=1.0):
         self.percentile = percentile
         self.two_sided = two_sided
         self.temperature = temperature
@@ -229,7 +229,7 @@ class Oracle(Detector):
     ``strength``: C of the probe. Fitted: ``weight_ (H,)``, ``bias_``.
     """
 
-    def __init__(self, strength: float = 1e-2):
+    def __init__(self, strength=1e-2):
         self.strength = strength
 
     def fit(self, embeddings, logits, y, head=None):

@@ -24,13 +24,7 @@ class Mahalanobis(Detector):
     A class of one row has no covariance of its own: "full" then leaves ``epsilon`` I.
     """
 
-    def __init__(
-        self,
-        covariance: str = "tied",
-        epsilon: float = 1e-3,
-        space: str = "unit",
-        components: int | None = None,
-    ):
+    def __init__(self, covariance="tied", epsilon=1e-3, space="unit", components=None):
         self.covariance = covariance
         self.epsilon = epsilon
         self.space = space
@@ -119,7 +113,7 @@ class RelativeMahalanobis(Mahalanobis):
     Tied covariance, space "scaled". Fitted also: ``background_``, the Gaussian of d_0.
     """
 
-    def __init__(self, components: int | None = None):
+    def __init__(self, components=None):
         super().__init__(space="scaled", components=components)
 
     def fit(self, embeddings, logits, y, head=None):
@@ -141,7 +135,7 @@ class MinMinusStd(Mahalanobis):
     Tied covariance, space "scaled". Near kin: MahaVar (arXiv 2605.14413).
     """
 
-    def __init__(self, components: int | None = None):
+    def __init__(self, components=None):
         super().__init__(space="scaled", components=components)
 
     def class_scores(self, embeddings) -> np.ndarray:
@@ -159,7 +153,7 @@ class ViM(Detector):
     Fitted: ``scaler_``, ``origin_ (H,)``, ``directions_ (dimensions, H)``, ``alpha_``.
     """
 
-    def __init__(self, dimensions: int = 60, temperature: float = 1.0):
+    def __init__(self, dimensions=60, temperature=1.0):
         self.dimensions = dimensions
         self.temperature = temperature
 
@@ -202,7 +196,7 @@ class NearestNeighbours(Detector):
     row counts itself as its nearest.
     """
 
-    def __init__(self, k: int = 5):
+    def __init__(self, k=5):
         self.k = k
 
     def fit(self, embeddings, logits, y, head=None):

@@ -112,7 +112,7 @@ class PrintedOpenMax(_OpenSet):
     Fitted: ``gaussians_``, ``weibull_ (K, 3)``. All of a class' rows are used, right or wrong.
     """
 
-    def __init__(self, epsilon: float = 1e-3, tail: float = 0.1, temperature: float = 1.0):
+    def __init__(self, epsilon=1e-3, tail=0.1, temperature=1.0):
         self.epsilon = epsilon
         self.tail = tail
         self.temperature = temperature
@@ -150,13 +150,7 @@ class BendaleOpenMax(_OpenSet):
     Fitted: ``means_ (K, K)``, ``weibull_ (K, 3)``. A class without a correct row takes all it has.
     """
 
-    def __init__(
-        self,
-        tail: int = 20,
-        rank: int = 3,
-        distance: str = "euclidean",
-        translate: float = 10_000.0,
-    ):
+    def __init__(self, tail=20, rank=3, distance="euclidean", translate=10_000.0):
         self.tail = tail
         self.rank = rank
         self.distance = distance
@@ -220,9 +214,7 @@ class OpenMax(_OpenSet):
     Fitted: ``gaussians_``, ``weibull_ (K, 3)``.
     """
 
-    def __init__(
-        self, distance: str = "min_minus_std", tail: float = 0.5, temperature: float = 1.0
-    ):
+    def __init__(self, distance="min_minus_std", tail=0.5, temperature=1.0):
         self.distance = distance
         self.tail = tail
         self.temperature = temperature
@@ -231,7 +223,7 @@ class OpenMax(_OpenSet):
         """Class models from ``embeddings (n, H)`` or ``logits (n, K)``, and ``y (n,)``."""
         if self.distance not in ("unit", "scaled", "logits", "min_minus_std"):
             raise CourseError(
-                f"distance: unit, scaled, logits or min_minus_std, not {self.distance!r}"
+                f"distance: no {self.distance!r}; unit, scaled, logits, min_minus_std"
             )
         space = "raw" if self.distance == "logits" else self.distance
         gaussians = MinMinusStd() if space == "min_minus_std" else Mahalanobis(space=space)

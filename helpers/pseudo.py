@@ -9,6 +9,7 @@ of ``detectors`` and ``openmax``, with their settings and not fitted.
 import copy
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -48,10 +49,8 @@ class Case:
     def temperature(self, held=None) -> float:
         """T of the held clips (lesson 03); ``held``: other rows in their place."""
         held = self.held if held is None else held
-        return self._once(
-            held.tobytes(),
-            lambda: TemperatureScaling().fit(self.logits[held], self.labels[held]).temperature_,
-        )
+        make = partial(TemperatureScaling().fit, self.logits[held], self.labels[held])
+        return self._once(held.tobytes(), make).temperature_
 
     def fitted(self, detector, held=None):
         """A copy of ``detector``: fitted on ``fit``, then on ``held`` (other rows: see above).
@@ -61,14 +60,7 @@ class Case:
         from sklearn.base import clone
 
         held = self.held if held is None else held
-        served = copy.copy(
-            self._once(
-                repr(detector),
-                lambda: clone(detector).fit(
-                    *self.inputs(self.fit), self.labels[self.fit], head=self.head
-                ),
-            )
-        )
+        served = copy.copy(self._once(repr(detector), partial(self._learn, clone(detector))))
         if hasattr(served, "temperature"):
             served.temperature = self.temperature(held)
         return served.fit_held(*self.inputs(held), self.labels[held])
@@ -76,6 +68,9 @@ class Case:
     def scores(self, detector, rows, held=None) -> np.ndarray:
         """Scores (m,) that ``detector``, fitted here, gives ``rows``."""
         return self.fitted(detector, held).score_samples(*self.inputs(rows))
+
+    def _learn(self, detector):
+        return detector.fit(*self.inputs(self.fit), self.labels[self.fit], head=self.head)
 
     def _once(self, key, make):
         if key not in self._kept:

@@ -549,7 +549,7 @@ def test_bad_input_is_one_clear_line():
         BendaleOpenMax().fit(rows[labels != 1], logits[labels != 1], labels[labels != 1])
     with pytest.raises(CourseError, match="from 0 up"):
         PrintedOpenMax().fit(rows, logits, np.full(len(rows), -1))
-    with pytest.raises(CourseError, match="distance: unit, scaled, logits or min_minus_std"):
+    with pytest.raises(CourseError, match="distance: no 'cosine'"):
         OpenMax("cosine").fit(rows, logits, labels)
     model = OpenMax().fit(rows, logits, labels)
     with pytest.raises(CourseError, match="class 3 was not fitted"):

@@ -26,7 +26,9 @@ class Artefact:
     of the arrays below) in which a clip is tested, -1 if in none that was run. Each turn's model
     has scored the clips that it tests, and those of known emotions elsewhere (of a random split:
     in the tuning part only); the rest is NaN. `logits == embeddings @ head_weight.T + head_bias`,
-    where `embeddings` are mean-pooled last hidden states. Segments are cut from the scored clips
+    where `embeddings` are what the head reads: mean-pooled last states of a fine-tuned encoder,
+    states of several layers of a frozen one, or the unit vectors of a network whose logits are
+    s cos(angle) without margin. Segments are cut from the scored clips
     that a turn tunes on and tests on (none of a random split); `segment_owner` holds their clip's
     row.
     """
@@ -76,6 +78,16 @@ class Artefact:
     def segments(self, turn: int):
         """Segment logits `(S, K)` of one turn and the row of the clip each was cut from `(S,)`."""
         return self.segment_logits[turn], self.segment_owner[turn]
+
+    def tensors(self, turn: int) -> dict:
+        """The weights of the network of `turn`. Errors: CourseError when they are damaged."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(self.folder / f"turn-{turn}" / "model.safetensors")
+        except (OSError, SafetensorError) as error:
+            raise damaged(self.folder, str(error).splitlines()[0][:120]) from error
 
     def history(self, turn: int) -> list[dict]:
         """The columns of source 1's table 1, a row an epoch."""

@@ -60,6 +60,11 @@ class Encoder:
             and not getattr(self.config, "conv_pos_batch_norm", False)
         )
 
+    @property
+    def thirds(self) -> tuple[int, ...]:
+        """Three layers, evenly spaced up to the last: what heads on frozen states read."""
+        return tuple(sorted({-(-self.layers * k // 3) for k in (1, 2, 3)}))
+
     @cached_property
     def key(self) -> str:
         """SHA-256 of configuration and weights: which encoder this is, whatever its name."""

@@ -1,7 +1,9 @@
 """Fine-tuning and its artefact: learns, resumes, repeats itself, and names what is damaged."""
 
+import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ import torch
 from filelock import FileLock
 from tiny_models import save
 
-from helpers import artefact, audio, encoders, finetune, networks, probe, profiles, training
+from helpers import artefact, audio, encoders, finetune, networks, probe, profiles, training, turns
 from helpers.embed import embed
 from helpers.errors import CourseError
 
@@ -298,13 +300,137 @@ def test_what_cannot_be_written_leaves_nothing_half_written(made, tmp_path, monk
     assert sorted(p.name for p in tmp_path.iterdir()) == ["arrays.npz", "how.json"]
 
 
-def test_who_spoke_is_part_of_an_artefacts_name(made, frame, encoder, monkeypatch):
-    """A corrected table of speakers must not read back a model that was split by the old one."""
-    other = frame.assign(speaker=np.roll(frame["speaker"], 1))
-    monkeypatch.setattr(finetune, "_make", lambda *_: "made anew")
-    place = made.folder.parents[1]
-    assert finetune.artefact(other, encoder, folder=place, progress=False) == "made anew"
+@pytest.mark.parametrize("change", ["speakers", "the code that trains", "the code of turns"])
+def test_an_artefact_is_not_read_back_where_what_made_it_has_changed(
+    made, frame, encoder, monkeypatch, change
+):
+    """A corrected table of speakers, or an edited trainer, must not pass off old figures as new."""
+    place, other = made.folder.parents[1], frame
+    monkeypatch.setattr(turns, "_make", lambda *_: "made anew")
     assert finetune.artefact(frame, encoder, folder=place, progress=False) != "made anew"
+    if change == "speakers":
+        other = frame.assign(speaker=np.roll(frame["speaker"], 1))
+    elif change == "the code that trains":
+        monkeypatch.setattr(finetune, "CODE", "edited")
+    else:
+        monkeypatch.setattr(turns, "CODE", "edited")
+    assert finetune.artefact(other, encoder, folder=place, progress=False) == "made anew"
+
+
+def test_the_digests_cover_what_makes_an_artefact():
+    for used, module in ((finetune.USED, finetune), (turns.USED, turns)):
+        source = Path(module.__file__).read_text(encoding="utf-8")
+        imported = set(re.findall(r"^from helpers\.(\w+) import", source, re.M))
+        for names in re.findall(r"^\s*from helpers import ([^\n(]+)", source, re.M):
+            imported |= {name.split(" as ")[0].strip() for name in names.split("#")[0].split(",")}
+        ground = {"cache", "errors", "files", "progress"}
+        assert imported - ground - {"turns", "artefact"} <= set(used), module.__name__
+
+
+def test_heads_on_frozen_states_of_several_layers(frame, encoder, tmp_path):
+    """The same artefact, read by the same lessons, from an encoder that nobody tuned."""
+    art = finetune.artefact(frame, encoder, folder=tmp_path, progress=False, kind=finetune.Frozen)
+    loaded = encoders.load(encoder)
+    assert loaded.thirds == (1, 2) and art.how["layers"] == [1, 2]
+    rows = art.part(0, "test")
+    wanted = embed(frame["path"][rows], loaded, "all", "mean+std", progress=False)[:, [1, 2]]
+    np.testing.assert_allclose(art.embeddings[0][rows], wanted.reshape(len(rows), -1), atol=1e-5)
+    linear = art.embeddings[0] @ art.head_weight[0].T + art.head_bias[0]
+    np.testing.assert_allclose(art.logits[0][rows], linear[rows], atol=1e-4)
+    train = art.part(0, "train")
+    logits = art.embeddings[0][train] @ art.head_weight[0].T + art.head_bias[0]
+    assert (logits.argmax(1) == art.labels[train]).mean() > 0.8
+    assert np.isfinite(art.pooled(known=None)[0]).all() and not len(art.segments(0)[0])
+    assert not list(art.folder.glob("turn-*/model.safetensors"))
+    again = artefact.read(art.folder)
+    assert (again.embeddings[0][train] == art.embeddings[0][train]).all()
+
+
+class Cosines(torch.nn.Module):
+    """A network like lesson 12's, on two numbers a clip: cosines to each class, two attributes."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.angles = torch.nn.Linear(2, 4), torch.nn.Linear(4, 3, bias=False)
+        self.gender = torch.nn.Linear(4, 2)
+
+    def embed(self, x):
+        return torch.nn.functional.normalize(self.body(x), dim=-1)
+
+    def forward(self, x):
+        e = self.embed(x)
+        cosines = e @ torch.nn.functional.normalize(self.angles.weight, dim=-1).T
+        return {"logits": cosines, "gender": self.gender(e)}
+
+
+class Maker:
+    """Loudness and crossings of zero under `Cosines`; the margin lives in the loss alone."""
+
+    name, about, code = "cosines", {"scale": 10.0}, "code"
+
+    def prepare(self, paths, folder, progress):
+        waves = [audio.read(path) for path in paths]
+        x = [[w.std(), 5 * (w[1:] * w[:-1] < 0).mean()] for w in waves]
+        self.x = torch.tensor(x, dtype=torch.float32)
+        return np.ones(len(paths), bool)
+
+    def fit(self, task, place, seed, progress):
+        torch.manual_seed(seed)
+        model, gender = Cosines(), (task.frame["gender"] == "male").to_numpy().astype(int)
+
+        def collate(rows):
+            labels = np.stack([task.labels[rows], gender[rows]], axis=1)
+            return {"x": self.x[rows], "labels": torch.from_numpy(labels)}
+
+        def loss(output, labels, num_items_in_batch=None):  # AM-Softmax with m = 0.1, s = 10
+            margin = 0.1 * torch.nn.functional.one_hot(labels[:, 0], 3)
+            emotion = torch.nn.functional.cross_entropy(
+                10 * (output["logits"] - margin), labels[:, 0]
+            )
+            return emotion + torch.nn.functional.cross_entropy(output["gender"], labels[:, 1])
+
+        def score(evaluation):
+            right = evaluation.predictions[0].argmax(-1) == evaluation.label_ids[:, 0]
+            return {"accuracy": right.mean()}
+
+        settings = profiles.Settings(epochs=20, learning_rate=0.05, batch=8, patience=None)
+        history = training.fit(model, task.train, task.stop, collate, settings, place, seed,
+                               progress, loss=loss, score=score, best="accuracy")  # fmt: skip
+        return model, history
+
+    def embed(self, model, rows, progress):
+        with torch.no_grad():
+            return model.embed(self.x[rows]).numpy()
+
+    def head(self, model):
+        weight = torch.nn.functional.normalize(model.angles.weight, dim=-1).detach()
+        return 10 * weight.numpy(), np.zeros(3, np.float32)
+
+    def hear(self, model, waves):
+        return None
+
+    def tensors(self, model):
+        return model.state_dict()
+
+
+def test_another_kind_of_network_leaves_the_same_artefact(frame, tmp_path):
+    """Lesson 12: attributes as columns, cosines under a margin, logits of s cos without it."""
+    known = ("neutral", "happy", "calm")  # lesson 12 teaches other emotions than the partition
+    mixed = frame.assign(gender=np.where(frame["speaker"] < "toy/3", "male", "female"))
+    art = turns.artefact(mixed, Maker(), folder=tmp_path, turns=2, known=known, progress=False)
+    assert art.classes.tolist() == ["neutral", "calm", "happy"] and art.turns == 2
+    assert (art.labels[art.emotions == "sad"] == -1).all()
+    logits, rows, _ = art.pooled()
+    assert (logits.argmax(1) == art.labels[rows]).mean() > 0.6 and np.abs(logits).max() <= 10.001
+    np.testing.assert_allclose(np.linalg.norm(art.embeddings[0][rows[:3]], axis=1), 1, atol=1e-5)
+    model = Cosines()
+    model.load_state_dict(art.tensors(1))
+    maker = Maker()
+    maker.prepare(mixed["path"], None, False)
+    with torch.no_grad():
+        want = 10 * model(maker.x[art.part(1, "test")])["logits"].numpy()
+    np.testing.assert_allclose(art.logits[1][art.part(1, "test")], want, atol=1e-4)
+    assert len(art.history(0)) == 20 and not len(art.segments(0)[0])
 
 
 def test_a_large_encoder_stays_frozen_without_a_gpu(frame, encoder, tmp_path, monkeypatch):

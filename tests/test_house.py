@@ -32,7 +32,6 @@ LINES = {"median": 10, "nine in ten": 25, "longest": 40, "folded, %": 15}  # of 
 OWED_CODE = {"helpers": 750}  # lines of code above the budget
 OWED_IMPORTS: set[str] = set()
 OWED_LENGTH = {
-    "helpers/finetune.py",
     "tools/distil_encoder.py",
     "tools/write_tables.py",
 }

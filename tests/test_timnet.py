@@ -70,6 +70,49 @@ def test_reversing_the_clip_swaps_the_directions(full):
         torch.testing.assert_close(net(x.flip(-1)), there)
 
 
+# --- TIM-Net's two ideas ----------------------------------------------------------------------
+
+
+def by_hand(block, x):
+    """Convolution over k frames of the past, batch norm, ReLU, twice; its sigmoid weighs the input.
+
+    Ye et al. 2023, eq. 2, frame by frame.
+    """
+    y = x
+    for unit in block.units:
+        w, norm, past = unit.convolution.weight, unit.norm, unit.past
+        frames = []
+        for t in range(y.shape[-1]):
+            heard = [t - past + i * unit.convolution.dilation[0] for i in range(w.shape[-1])]
+            taps = [y[..., s] @ w[..., i].T for i, s in enumerate(heard) if s >= 0]
+            frames.append(sum(taps))
+        z = torch.stack(frames, -1)
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        y = ((z - norm.running_mean[:, None]) * scale[:, None] + norm.bias[:, None]).clamp_min(0)
+    return x / (1 + (-y).exp())
+
+
+def test_a_gated_block_weighs_its_input_with_a_sigmoid():
+    torch.manual_seed(0)
+    block, x = lively(timnet.Block(4, 2, True, 0.1).double()), torch.randn(2, 4, 9).double()
+    with torch.no_grad():
+        torch.testing.assert_close(block(x), by_hand(block, x))
+        assert (block(x).abs() <= x.abs()).all()  # a gate lets through, it adds nothing
+
+
+def test_fusion_over_dilations_is_learned():
+    torch.manual_seed(0)
+    net, x = lively(timnet.TemporalNet(full=True, blocks=3)), torch.randn(2, 39, FRAMES)
+    with torch.no_grad():
+        both = zip(net.ahead(x), net.back(x.flip(-1)), strict=True)
+        g = [(a + b.flip(-1)).mean(-1) for a, b in both]
+        for j, each in enumerate(g):
+            net.fusion.copy_(torch.eye(3)[j])
+            torch.testing.assert_close(net(x), each)
+    net(x).sum().backward()
+    assert (net.fusion.grad != 0).all()
+
+
 # --- losses -----------------------------------------------------------------------------------
 
 

@@ -24,10 +24,10 @@ def interval(metric, *arrays, speakers, turns=None, limits=(-np.inf, np.inf)):
     together they are one sample, and the interval is a t interval of their mean. A turn that is
     undefined without one of its speakers counts as one speaker.
 
-    Two finite ``limits`` say that the figure is a share, whose interval is made on the logit; a
-    share that is at its limit for every speaker has the interval that so many speakers allow. One
-    finite limit cuts. ``metric`` may return an array (a curve; NaN where undefined): so do all
-    three. Below two speakers the ends are None, in an array NaN.
+    Two finite ``limits`` make it a score interval (Wilson 1927): a share near 0 or 1 varies less,
+    and one that is at its limit for every speaker gets what so many speakers can tell. One finite
+    limit cuts. ``metric`` may return an array (a curve; NaN where undefined): so do all three.
+    Below two speakers the ends are None, in an array NaN.
     """
     arrays, speakers = [np.asarray(a) for a in arrays], np.asarray(speakers)
     turns = np.zeros(len(speakers), dtype=int) if turns is None else np.asarray(turns)
@@ -94,22 +94,26 @@ def _of_mean(turns, limits):
     # Turns are means of m units each: var = sigma^2 / T^2 * sum of 1 / m. Around their own mean:
     # the pseudo-values' mean is off the value by the figure's bias, which is not its error.
     error = np.sqrt(units.var(ddof=1) * np.mean([1 / len(p) for _, p in turns]) / len(turns))
-    reach = t.ppf((1 + LEVEL) / 2, len(units) - 1) * error
-    if not np.isfinite(limits).all():
-        return value, *np.clip([value - reach, value + reach], *limits)
-    return value, *_of_share(value, reach, len(units), *limits)
+    if np.isfinite(limits).all():
+        return value, *_score_ends(value, error, len(units), *limits)
+    # Differences of losses lean to one side, and t then falls short: half a degree less, found by
+    # simulation, makes up for most of it at 4 speakers and changes nothing at 24.
+    reach = t.ppf((1 + LEVEL) / 2, len(units) - 1.5) * error
+    return value, *np.clip([value - reach, value + reach], *limits)
 
 
-def _of_share(value, reach, units, lowest, highest):
-    """Ends of a share: on the logit, or what ``units`` equal ones allow."""
+def _score_ends(value, error, units, lowest, highest):
+    """Where (value - m)^2 = t^2 error^2 V(m) / V(value), with V(m) = (m - lowest) (highest - m)."""
+    from scipy.stats import t
+
     span = highest - lowest
-    p = (value - lowest) / span
-    if reach > 0 and 0 < p < 1:
-        logit, reach = np.log(p / (1 - p)), reach / span / (p * (1 - p))
-        low, high = 1 / (1 + np.exp(-(logit + np.array([-reach, reach]))))
+    p, error = (value - lowest) / span, error / span
+    if error > 0 and 0 < p < 1:
+        spread = (t.ppf((1 + LEVEL) / 2, units - 1) * error) ** 2 / (p * (1 - p))
+        middle, half = p + spread / 2, np.sqrt(spread * p * (1 - p) + spread**2 / 4)
+        low, high = (middle - half) / (1 + spread), (middle + half) / (1 + spread)
     else:
-        # All n units at 1 has at most a chance of p^n: p below (alpha / 2)^(1 / n) is refuted.
-        some = ((1 - LEVEL) / 2) ** (1 / units)
-        low = some if p == 1 else p
-        high = 1 - some if p == 0 else p
+        # All n units at 1 have at most a chance of m^n: below 0.05^(1 / n) that is refuted.
+        some = (1 - LEVEL) ** (1 / units)
+        low, high = some if p == 1 else p, 1 - some if p == 0 else p
     return lowest + span * low, lowest + span * high

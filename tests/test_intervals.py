@@ -1,5 +1,7 @@
 """Intervals over speakers: cases that can be computed by hand; what they hold is simulated."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,6 +9,7 @@ from scipy import stats
 from helpers import metrics
 from helpers.errors import CourseError
 from helpers.intervals import interval, paired
+from tools import simulate_intervals
 
 SPEAKERS = np.repeat(np.arange(6), 10)
 
@@ -14,7 +17,7 @@ SPEAKERS = np.repeat(np.arange(6), 10)
 def test_of_a_mean_it_is_the_t_interval_of_the_speakers_means():
     x = np.random.default_rng(0).normal(size=60) + SPEAKERS
     means = x.reshape(6, 10).mean(axis=1)
-    expected = stats.t.interval(0.95, 5, loc=means.mean(), scale=stats.sem(means))
+    expected = stats.t.interval(0.95, 4.5, loc=means.mean(), scale=stats.sem(means))
     assert interval(np.mean, x, speakers=SPEAKERS) == pytest.approx((x.mean(), *expected))
     # Turns of equal size change nothing where the figure is a mean; nor do turns of one speaker.
     for turns in (SPEAKERS // 3, SPEAKERS):
@@ -28,7 +31,7 @@ def test_turns_of_unlike_size():
     value, low, high = interval(np.mean, x, speakers=SPEAKERS, turns=turns)
     assert value == pytest.approx(np.mean([means[:4].mean(), means[4], means[5]]))
     error = means.std(ddof=1) * np.sqrt(1 / 4 + 1 + 1) / 3
-    assert high - low == pytest.approx(2 * stats.t.ppf(0.975, 5) * error)
+    assert high - low == pytest.approx(2 * stats.t.ppf(0.975, 4.5) * error)
 
 
 def test_the_figures_bias_is_not_its_error():
@@ -56,14 +59,27 @@ def test_ranking_within_turns_and_a_turn_that_one_speaker_carries():
 
 def test_a_share_at_its_limit_says_what_so_many_speakers_can_tell():
     value, low, high = interval(np.mean, np.ones(60), speakers=SPEAKERS, limits=(0, 1))
-    assert (value, high) == (1, 1) and low == pytest.approx(0.025 ** (1 / 6))
+    assert (value, high) == (1, 1) and low == pytest.approx(0.05 ** (1 / 6))
     value, low, high = interval(np.mean, np.zeros(60), speakers=SPEAKERS, limits=(0, 1))
-    assert (value, low) == (0, 0) and high == pytest.approx(1 - 0.025 ** (1 / 6))
+    assert (value, low) == (0, 0) and high == pytest.approx(1 - 0.05 ** (1 / 6))
     right = np.ones(60)
     right[7] = 0  # 59 of 60
     value, low, high = interval(np.mean, right, speakers=SPEAKERS, limits=(0, 1))
     assert 0.8 < low < value < high < 1
     assert interval(np.mean, np.full(60, 0.25), speakers=SPEAKERS, limits=(0, 1)) == (0.25,) * 3
+
+
+def test_of_a_share_it_is_wilsons():
+    right = np.random.default_rng(3).random(60) < 0.8
+    value, low, high = interval(np.mean, right, speakers=SPEAKERS, limits=(0, 1))
+    # Both ends solve (p - m)^2 = t^2 se^2 m (1 - m) / (p (1 - p)).
+    se = stats.sem(right.reshape(6, 10).mean(axis=1))
+    for end in (low, high):
+        scaled = (value - end) ** 2 * value * (1 - value) / (end * (1 - end))
+        assert scaled == pytest.approx((stats.t.ppf(0.975, 5) * se) ** 2)
+    # Within -1 and 1 it is the same, moved and stretched.
+    twice = interval(lambda a: 2 * a.mean() - 1, right, speakers=SPEAKERS, limits=(-1, 1))
+    assert twice == pytest.approx([2 * end - 1 for end in (value, low, high)])
 
 
 def test_curves_and_what_is_undefined():
@@ -100,3 +116,23 @@ def test_a_broken_metric_and_wrong_shapes_are_heard():
         metrics.within_turns(broken, SPEAKERS, np.ones(60))
     with pytest.raises(CourseError, match="59"):
         interval(np.mean, np.ones(59), speakers=SPEAKERS)
+
+
+@pytest.mark.parametrize(("corpus", "n"), [("emodb", 4), ("ravdess", 10)])
+def test_what_the_intervals_hold(corpus, n):
+    # 300 simulations of the 2,000 in data/reference/intervals.json; 0.90 is far below by chance.
+    effects = json.loads(simulate_intervals.EFFECTS.read_text(encoding="utf-8"))[corpus]
+    table = simulate_intervals.simulate(effects, n, draws=300)
+    held = {name: entry["coverage"] for name, entry in table.items()}
+    assert min(held.values()) >= 0.90, held
+    assert max(entry["width_over_needed"] for entry in table.values()) <= 1.45
+
+
+def test_moments_are_those_that_made_the_clips():
+    effects = json.loads(simulate_intervals.EFFECTS.read_text(encoding="utf-8"))["ravdess"]
+    rng = np.random.default_rng(0)
+    logits, labels, speakers, turns = simulate_intervals.draw(effects, 600, rng, rng)
+    emotion = np.concatenate([np.repeat(np.arange(8), c) for c in [effects["clips"][0]] * 600])
+    found = simulate_intervals.moments(logits, logits, emotion, speakers, turns)
+    for part in ("speaker", "interaction", "clip"):
+        assert np.allclose(found[part], effects[part], atol=0.5), part

@@ -21,6 +21,13 @@ RATES = (4_000, 384_000)  # Hz; beyond them a header lies, or it is no recording
 SILENCE = 1e-4  # largest distance from the mean, full scale = 1: -80 dBFS
 
 
+class _Bytes(io.BytesIO):
+    """Bytes that stay where they are when a broken header leads to before their start."""
+
+    def seek(self, offset, whence=0):
+        return super().seek(offset, whence) if whence or offset >= 0 else self.tell()
+
+
 class AudioError(CourseError):
     """A file that cannot be used. ``path`` and ``reason`` are kept for reports."""
 
@@ -84,7 +91,7 @@ def _blocks(path: str | Path, raw: bytes | None = None) -> Iterator[tuple[np.nda
         raise AudioError(path, reason)
     try:
         # From bytes: by name, libsndfile would look into ._x for what belongs to x.
-        with soundfile.SoundFile(io.BytesIO(sniff.finished(raw))) as file:
+        with soundfile.SoundFile(_Bytes(sniff.finished(raw))) as file:
             if not RATES[0] <= file.samplerate <= RATES[1]:
                 reason = (
                     f"its header says {file.samplerate:,} Hz, not 4 to 384 kHz; mend the header"

@@ -86,7 +86,7 @@ def _wav_data(raw: bytes) -> tuple[int, int]:
 
 def _ogg_flaw(raw: bytes) -> str:
     """RFC 3533: bit 1 of a page's type begins a stream, bit 2 ends it."""
-    pages = [m.start() for m in re.finditer(rb"OggS\0", raw)]
+    pages = [m.start() for m in re.finditer(rb"OggS\0", raw)] or [0]
     types = [int.from_bytes(raw[at + 5 : at + 6], "big") for at in pages]
     first = next((i for i, kind in enumerate(types) if not kind & 2), 0)
     if any(kind & 2 for kind in types[first:]):

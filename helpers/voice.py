@@ -1,0 +1,132 @@
+"""A voice: k clips of a speaker, of known emotions, take the speaker out of embeddings (lesson 02).
+
+Kin: per-speaker normalisation in paralinguistics, WCCN (Hatch et al. 2006), PLDA. Plain arrays:
+``X (n, H)``, ``speakers (n,)``, ``y (n,)`` with -1 for an emotion that was never taught.
+"""
+
+import copy
+from typing import NamedTuple
+
+import numpy as np
+
+from helpers.arrays import blocks, matrix
+from helpers.errors import CourseError
+from helpers.estimators import Estimator
+
+MOST_NEUTRAL, ONE_OTHER = 3, 0.7  # clips of a neutral draw; share of one emotion in a skewed one
+
+
+class Voice(Estimator):
+    """Each speaker's embeddings less the shrunken mean, over the shrunken deviation, of that voice.
+
+    From k clips with mean x̄: mean (k x̄ + τ μ) / (k + τ), variance (Σ (x - x̄)² + τ σ²) / (k - 1 + τ)
+    where μ, σ² are those of training speakers. None: τ = σ² / (variance of speakers' means), at
+    which the shrunken mean errs least if clips are drawn at random.
+    A speaker who is not enrolled has k = 0: μ and σ.
+    Fitted: ``mean_``, ``deviation_`` (H,), ``tau_``, ``voices_`` {speaker: (mean, deviation)}.
+    """
+
+    kind = "transformer"
+
+    def __init__(self, tau=None):
+        self.tau = tau
+
+    def fit(self, X, speakers):
+        """Learn μ, σ and τ, and enrol the training speakers by their own clips."""
+        X, speakers = matrix(X, "X").astype(np.float64), np.asarray(speakers)
+        names, owner, counts = np.unique(speakers, return_inverse=True, return_counts=True)
+        if len(names) < 2 or len(X) <= len(names):
+            raise CourseError("speakers: a voice needs two training speakers with two clips each")
+        means = np.stack([X[owner == i].mean(axis=0) for i in range(len(names))])
+        within = ((X - means[owner]) ** 2).sum(axis=0) / (len(X) - len(names))
+        self.mean_, self.deviation_ = means.mean(axis=0), np.sqrt(within) + 1e-9
+        between = means.var(axis=0, ddof=1) / self.deviation_**2 - np.mean(1 / counts)
+        self.tau_ = float(1 / max(between.mean(), 1e-9) if self.tau is None else self.tau)
+        self.voices_ = {name: self._voice(X[speakers == name]) for name in names}
+        return self
+
+    def enrol(self, X, speakers):
+        """A copy that knows these speakers, each by their rows here and no others; none: k = 0."""
+        X, speakers, other = np.asarray(X, np.float64), np.asarray(speakers), copy.copy(self)
+        new = {name: self._voice(X[speakers == name]) for name in np.unique(speakers)}
+        other.voices_ = self.voices_ | new
+        return other
+
+    def transform(self, X, speakers) -> np.ndarray:
+        """(n, H) -> (n, H): rows of each speaker less their mean, over their deviation."""
+        X, speakers = matrix(X, "X", len(self.mean_)), np.asarray(speakers)
+        out = np.empty(X.shape, X.dtype)
+        for name in np.unique(speakers):
+            mean, deviation = self.voices_.get(name, (self.mean_, self.deviation_))
+            rows = np.flatnonzero(speakers == name)
+            for block in blocks(len(rows), X.shape[1]):
+                out[rows[block]] = (X[rows[block]] - mean) / deviation
+        return out
+
+    def fit_transform(self, X, speakers) -> np.ndarray:
+        """``fit``, then ``transform`` of the same rows."""
+        return self.fit(X, speakers).transform(X, speakers)
+
+    def _voice(self, clips):
+        k, tau, own = len(clips), self.tau_, clips.mean(axis=0)
+        mean = (k * own + tau * self.mean_) / (k + tau)
+        squares = ((clips - own) ** 2).sum(axis=0) + tau * self.deviation_**2
+        return mean, np.sqrt(squares / max(k - 1 + tau, 1e-9)) + 1e-9
+
+
+class Enrolment(NamedTuple):
+    """``clips[k]``: rows enrolled at k clips a speaker; ``scored``: the rows scored at every k."""
+
+    clips: list[np.ndarray]
+    scored: np.ndarray
+
+
+def draw(kind: str, y, speakers, neutral: int, seed: int = 0, most: int = 10) -> Enrolment:
+    """Draw the clips by which each speaker is enrolled, for k from 0 to ``most``, or as far as go.
+
+    ``neutral``: the class number of neutral. Only known emotions are enrolled, each keeps a clip to
+    be scored, and what is enrolled at any k is scored at none. Kinds: "neutral"; "balanced": every
+    known emotion in turn, which no user gives; "skewed": as one-sided as the clips allow.
+    """
+    if kind not in KINDS:
+        raise CourseError(f"draw: one of {', '.join(KINDS)}, not {kind!r}")
+    if not len(y):
+        raise CourseError("draw: no clip to draw from")
+    y, speakers, rng = np.asarray(y), np.asarray(speakers), np.random.default_rng(seed)
+    clips, scored = [[] for _ in range(most + 1)], []
+    for name in np.unique(speakers):
+        own = rng.permutation(np.flatnonzero(speakers == name))
+        pools = {c: own[y[own] == c][:-1] for c in rng.permutation(np.unique(y[own][y[own] >= 0]))}
+        calm = pools.pop(neutral, own[:0])
+        drawn = KINDS[kind](calm[: (len(calm) + 1) // 2], list(pools.values()), most)
+        for k, rows in enumerate(clips):
+            rows.append(drawn[min(k, len(drawn) - 1)])
+        scored.append(np.setdiff1d(own, np.concatenate(drawn)))
+    return Enrolment([np.concatenate(rows) for rows in clips], np.concatenate(scored))
+
+
+def _neutral(calm, pools, most):
+    return [calm[:k] for k in range(min(most, MOST_NEUTRAL, len(calm)) + 1)]
+
+
+def _balanced(calm, pools, most):
+    pools = [calm, *pools]
+    turns = range(max(map(len, pools)))
+    order = np.array([rows[i] for i in turns for rows in pools if i < len(rows)], dtype=int)
+    return [order[:k] for k in range(min(most, len(order)) + 1)]
+
+
+def _skewed(calm, pools, most):
+    """Neutral up to half of the neutral clips, one other emotion up to 70 % of k, then the rest."""
+    pools = [rows for rows in pools if len(rows)] or [calm[:0]]
+    other, rest, drawn = pools[0], np.concatenate([calm[:0], *pools[1:]]), []
+    for k in range(most + 1):
+        a = min(k, len(calm))
+        b = min(k - a, int(ONE_OTHER * k), len(other))
+        if k - a - b > len(rest):
+            break
+        drawn.append(np.concatenate([calm[:a], other[:b], rest[: k - a - b]]))
+    return drawn
+
+
+KINDS = {"neutral": _neutral, "balanced": _balanced, "skewed": _skewed}

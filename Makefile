@@ -1,4 +1,4 @@
-# make course | lab | students | check | test | nightly | benchmark | clean
+# make course | lab | students | check | test | nightly | reference | benchmark | clean
 # Needs Python 3.11 or newer, and pip.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST ?=
 
-.PHONY: course lab students check test nightly benchmark clean
+.PHONY: course lab students check test nightly reference benchmark clean
 
 # --- for those who learn and teach
 
@@ -34,6 +34,9 @@ nightly: $(VENV)/.test
 	$(BIN)/python -m pytest -m "nightly or not benchmark" $(PYTEST)
 	$(BIN)/python -m pytest -m benchmark tests/benchmarks
 	$(BIN)/python -m tools.mutants
+
+reference: $(VENV)/.test  # what in data/reference is older than lessons, code or encoder
+	$(BIN)/python -m tools.collect_reference
 
 benchmark: $(VENV)/.test
 	$(BIN)/python -m pytest -m benchmark tests/benchmarks

@@ -33,6 +33,7 @@ from course.settings import (
 from helpers import corpora, results
 from helpers.errors import CourseError
 from helpers.files import write_json
+from helpers.provenance import made
 
 # --- fingerprints -----------------------------------------------------------------------------
 
@@ -74,7 +75,7 @@ def _finished(run: Path, name: str, fingerprint: str) -> dict | None:
         return None
     try:
         kept = json.loads(record.read_text(encoding="utf-8"))
-        same = kept["fingerprint"] == fingerprint and "cpu_seconds" in kept
+        same = kept["fingerprint"] == fingerprint and "made" in kept
         return kept if same else None
     except (json.JSONDecodeError, KeyError, TypeError):
         return None  # half-written by an older run: do the lesson again
@@ -152,7 +153,7 @@ def _lesson(path: Path, setting: Setting, run: Path, fingerprint: str, progress)
         entries = results.read_records(records) if records.exists() else {}
         seconds = round(time.monotonic() - started, 1)
         kept = {"fingerprint": fingerprint, "seconds": seconds, "cpu_seconds": used}
-        kept["entries"] = entries
+        kept |= {"made": made(path, setting.encoder), "entries": entries}
         write_json(run / "records" / f"{path.stem}.json", kept)
     shutil.rmtree(work, ignore_errors=True)
     return failure
@@ -160,14 +161,16 @@ def _lesson(path: Path, setting: Setting, run: Path, fingerprint: str, progress)
 
 def _collect(run: Path, setting: Setting, shared: str, folder: Path, failed: dict) -> None:
     """Write ``results.json`` from every lesson whose figures this very code and input made."""
-    notebooks, seconds, cpu = {}, {}, {}
+    notebooks, seconds, cpu, digests = {}, {}, {}, {}
     for name, path in lessons(folder).items():
         kept = None if name in failed else _finished(run, name, _fingerprint(path, shared))
         if kept:
             seconds[name], cpu[name] = kept["seconds"], kept["cpu_seconds"]
+            digests[name] = kept["made"]
             entries = kept["entries"].items()
             notebooks[name] = {key: entry | {"seeds": [setting.seed]} for key, entry in entries}
     told = about(setting) | {"seconds": seconds, "cpu_seconds": cpu, "failed": failed}
+    told["made"] = digests
     content = {"schema": results.SCHEMA, "run": told, "notebooks": notebooks}
     write_json(run / "results.json", content)
 

@@ -6,6 +6,7 @@ what the source says instead), in the order of the file. A key with a ``*`` is a
 """
 
 import json
+import math
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +44,13 @@ def measure(lesson: str, key: str) -> dict:
             name = key[family.index("*") :]  # every family ends in its star
             return entry | {"what": entry["what"].replace("*", name)}
     raise CourseError(f"{PATH.name}: {lesson} has no figure '{key}'{nearest(key, keys)}; add it")
+
+
+def bounds(lesson: str, key: str) -> tuple[float, float]:
+    """Between what a figure must lie: 0 and 1 for a share or a probability, else anything."""
+    keys = _file()["lessons"].get(lesson, {})
+    unit = next((e["unit"] for name, e in keys.items() if fnmatchcase(key, name)), "")
+    return (0.0, 1.0) if unit in ("share", "probability") else (-math.inf, math.inf)
 
 
 def claims() -> list[dict]:

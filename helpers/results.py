@@ -14,6 +14,7 @@ import numpy as np
 from helpers import measures
 from helpers.errors import CourseError
 from helpers.files import write_json
+from helpers.provenance import older
 
 SCHEMA = 1
 REFERENCE = Path(__file__).resolve().parents[1] / "data" / "reference"
@@ -95,18 +96,19 @@ def table(lesson, caption: str = ""):
     """The table "source | measured here | on RAVDESS and EMO-DB | why they differ" of a lesson.
 
     A pandas Styler. Rows, claims and reasons stand in ``data/measures.json``; measured is what this
-    kernel recorded, beside it the reference runs (``data/reference``).
+    kernel recorded, beside it the reference runs (``data/reference``); "older" says that lesson,
+    code or encoder have changed since.
     """
     import pandas as pd
 
     if not isinstance(lesson, str):
         return _typed_table(lesson, caption)
-    references = {
-        title: read_results(REFERENCE / f"{name}.json")["notebooks"].get(lesson, {})
-        for name, title in (("ravdess", "RAVDESS"), ("emodb", "EMO-DB"))
-        if (REFERENCE / f"{name}.json").is_file()
-    }
-    columns = {"here [95 % interval]": _recorded, **references}
+    columns = {"here [95 % interval]": _recorded}
+    for name, title in (("ravdess", "RAVDESS"), ("emodb", "EMO-DB")):
+        if (REFERENCE / f"{name}.json").is_file():
+            kept = read_results(REFERENCE / f"{name}.json")
+            title += " (older)" if older(kept["run"], lesson) else ""
+            columns[title] = kept["notebooks"].get(lesson, {})
     lines = []
     for key, entry in measures.of_lesson(lesson).items():
         if "claimed" in entry:
@@ -228,34 +230,46 @@ def read_results(path) -> dict:
 def merge(runs: list[dict]) -> dict:
     """One result over the seeds of several runs that share corpus, encoder and profile.
 
-    Value: mean over seeds. Ends: mean of the ends (speakers vary alike in every seed), widened
-    where needed to hold every seed's value. A seed without the value is left out of ``seeds``;
-    its reason is kept.
+    Value: mean over seeds; ``each`` keeps every seed's. Ends: of that mean, over new speakers and
+    new seeds. Provenance stays where all seeds agree. A seed without the value is left out of
+    ``seeds``; its reason is kept.
     """
     first = runs[0]["run"]
     for key in ("corpus", "encoder", "profile"):
         if len({json.dumps(r["run"].get(key)) for r in runs}) > 1:
             raise CourseError(f"results differ in {key}; merge only runs that differ in their seed")
-    seeds = sorted({s for r in runs for s in r["run"].get("seeds", [])})
+    run = first | {"seeds": sorted({s for r in runs for s in r["run"].get("seeds", [])})}
+    made = [r["run"].get("made", {}) for r in runs]
+    run["made"] = {nb: m for nb, m in made[0].items() if all(m == other.get(nb) for other in made)}
     names = {(nb, key): None for r in runs for nb, keys in r["notebooks"].items() for key in keys}
     notebooks: dict[str, dict] = {}
     for nb, key in names:
         entries = [r["notebooks"][nb][key] for r in runs if key in r["notebooks"].get(nb, {})]
-        notebooks.setdefault(nb, {})[key] = _merge_entries(entries)
-    return {"schema": SCHEMA, "run": first | {"seeds": seeds}, "notebooks": notebooks}
+        notebooks.setdefault(nb, {})[key] = _merge_entries(entries, measures.bounds(nb, key))
+    return {"schema": SCHEMA, "run": run, "notebooks": notebooks}
 
 
-def _merge_entries(entries: list[dict]) -> dict:
+def _merge_entries(entries: list[dict], bounds) -> dict:
+    from scipy.stats import t
+
     there = [e for e in entries if e["value"] is not None]
     reasons = [e["reason"] for e in entries if e.get("reason")]
     if not there:
         return entries[0]
-    values = [e["value"] for e in there]
-    merged = {"value": float(np.mean(values)), "low": None, "high": None}
+    values = np.array([e["value"] for e in there])
+    value, k = float(values.mean()), len(values)
+    merged = {"value": value, "low": None, "high": None}
     if all(e["low"] is not None for e in there):
-        merged["low"] = min(float(np.mean([e["low"] for e in there])), *values)
-        merged["high"] = max(float(np.mean([e["high"] for e in there])), *values)
+        # Every seed hears the same speakers: their half-widths are averaged. Seeds differ
+        # independently: t of k - 1. Both squared and added (MOVER, Zou & Donner 2008).
+        seeds = t.ppf(0.975, k - 1) * values.std(ddof=1) / np.sqrt(k) if k > 1 else 0.0
+        sides = np.array(
+            [[v - e["low"], e["high"] - v] for v, e in zip(values, there, strict=True)]
+        )
+        below, above = np.hypot(sides.mean(axis=0), seeds)
+        merged["low"], merged["high"] = np.clip([value - below, value + above], *bounds).tolist()
     counts = [e["n"] for e in there if e["n"] is not None]
     merged["n"] = round(float(np.mean(counts))) if counts else None
     merged |= {"reason": reasons[0]} if reasons else {}
-    return merged | {"seeds": sorted({s for e in there for s in e["seeds"]})}
+    merged["seeds"] = sorted({s for e in there for s in e["seeds"]})
+    return merged | {"each": values.tolist()}

@@ -7,7 +7,7 @@ import pytest
 from helpers import measures, results
 from helpers.errors import CourseError
 
-UNITS = set("share probability nats score index correlation factor".split())
+UNITS = set("share percent probability nats score index correlation factor".split())
 UNITS |= set("clips speakers emotions clusters hours seconds".split())
 LESSONS = json.loads(measures.PATH.read_text(encoding="utf-8"))["lessons"]
 

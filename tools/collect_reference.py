@@ -2,6 +2,7 @@
 
     ser-course run --corpus ravdess emodb --seed 0 1 2 --profile full --out runs/reference
     python -m tools.collect_reference runs/reference
+    python -m tools.collect_reference    # what is older than the code (make reference)
 
 Lessons that the sweep did not run stay in the file, if that was made with the same seeds and
 profile. A cell tagged `figure-NAME` gives `figures/<corpus>-NAME.png`, from the run of the first
@@ -10,15 +11,17 @@ seed. Only plots of results are tagged: no picture of a clip leaves a restricted
 
 import argparse
 import base64
+import json
 from pathlib import Path
 
 import nbformat
 
-from course.runner import pool, runs
+from course.folders import pool, runs
 from course.settings import ROOT
 from helpers import results
 from helpers.errors import CourseError
 from helpers.files import write_json
+from helpers.provenance import older
 
 
 def label(run: dict) -> str:
@@ -52,12 +55,26 @@ def figures(folder: Path, name: str, target: Path) -> list[Path]:
     return written
 
 
+def stale() -> list[str]:
+    """A line for each lesson of each reference whose lesson, code or encoder changed since."""
+    lines = []
+    for path in sorted((ROOT / "data" / "reference").glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for lesson in content["notebooks"] if "notebooks" in content else ():
+            if changed := older(content["run"], lesson):
+                lines.append(f"{path.name}: {lesson}: other {', '.join(changed)}")
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("sweep", type=Path, help="folder of a sweep over seeds")
+    parser.add_argument("sweep", type=Path, nargs="?", help="folder of a sweep over seeds")
     sweep = parser.parse_args().sweep
+    if sweep is None:
+        print("\n".join(stale()) or "every reference is of this code")
+        return
     try:
         folders, pooled = runs(sweep), pool(sweep)
     except CourseError as error:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from helpers import measures, results
+from helpers.provenance import older
 from tools.benchmark_folds import PUBLISHED, SHARED_SPEAKERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +30,7 @@ TITLES = {
 MAIN = (("ravdess", "RAVDESS"), ("emodb", "EMO-DB"))
 WHISPER = "whisper-base-4"  # the lower layers of a Whisper encoder, `tools/cut_encoder.py`
 LARGE = [(f"{name}-{WHISPER}", f"{title}, Whisper") for name, title in MAIN]
+OLDER = " (older)"  # lesson, code or encoder changed since: make reference says which
 FOUR = "ravdess+crema_d+tess+savee"
 # Figures that a lesson tags `figure-KIND`, in the order of the lessons.
 FIGURES = (
@@ -78,12 +80,15 @@ def folds() -> str:
     return rows(header, body)
 
 
+PERCENT = ("share", "percent")  # units shown times 100
+
+
 def _cell(entry: dict | None, unit: str) -> str:
     if entry is None:
         return "–"
     if entry["value"] is None:
         return "not measured"
-    scale, digits = (100, 1) if unit == "share" else (1, 3)
+    scale, digits = (100, 1) if unit in PERCENT else (1, 3)
     text = f"{entry['value'] * scale:.{digits}f}"
     if entry.get("low") is None:
         return text
@@ -110,36 +115,53 @@ def measured(page: str, columns) -> str:
     for title, file in files.items():
         seeds = file["run"]["seeds"]
         heads.append(f"{title}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}")
+    stale = [{lesson for lesson in lessons if older(f["run"], lesson)} for f in files.values()]
     body = []
     for lesson, key in shown:
         entries = [file["notebooks"].get(lesson, {}).get(key) for file in files.values()]
         if any(entries):
             figure = measures.measure(lesson, key)
-            what = figure["what"] + (", %" if figure["unit"] == "share" else "")
-            cells = [_cell(entry, figure["unit"]) for entry in entries]
+            what = figure["what"] + (", %" if figure["unit"] in PERCENT else "")
+            cells = [
+                _cell(entry, figure["unit"]) + (OLDER if entry and lesson in old else "")
+                for entry, old in zip(entries, stale, strict=True)
+            ]
             body.append([what, *cells, _claimed(figure)])
+    body = _whole_columns(heads, body)
     return rows(["", *heads, "claimed, on other data"], body)
+
+
+def _whole_columns(heads: list[str], body: list[list[str]]) -> list[list[str]]:
+    """Say "older" once, in the head of a column (changed in place) that is older throughout."""
+    for i in range(len(heads)):
+        cells = [line[i + 1] for line in body if line[i + 1] != "–"]
+        if all(cell.endswith(OLDER) for cell in cells):
+            heads[i] += OLDER
+            for line in body:
+                line[i + 1] = line[i + 1].removesuffix(OLDER)
+    return body
 
 
 def aims() -> str:
     """Each aim, and what the reference runs say of it (in percent)."""
     columns = [*MAIN, *LARGE]
-    files = [results.read_results(REFERENCE / f"{name}.json")["notebooks"] for name, _ in columns]
-    body = []
+    files = [results.read_results(REFERENCE / f"{name}.json") for name, _ in columns]
+    heads, body = [title for _, title in columns], []
     for aim in measures.aims():
         side = "above" if "above" in aim else "below"
         cells = []
         for column, file in zip(columns, files, strict=True):
-            entry = file.get(aim["lesson"], {}).get(aim["key"])
-            cell = _cell(entry, "share")
+            entry = file["notebooks"].get(aim["lesson"], {}).get(aim["key"])
+            cell = _cell(entry, "percent")
             if aim["key"] == "uar_gain_over_probe" and column in LARGE:  # two linear heads
                 cell = "not fine-tuned"
             elif entry is not None and entry["value"] is not None:
                 cell = f"{results.verdict(entry, **{side: aim[side]})}: {cell}"
-            cells.append(cell)
+            cells.append(cell + (OLDER if entry and older(file["run"], aim["lesson"]) else ""))
         what = measures.measure(aim["lesson"], aim["key"])["what"]
         body.append([f"{what}, {side} {100 * aim[side]:.1f}", *cells])
-    return rows(["aim, %", *(title for _, title in columns)], body)
+    body = _whole_columns(heads, body)
+    return rows(["aim, %", *heads], body)
 
 
 def headline() -> str:

@@ -1,0 +1,77 @@
+"""Digests of what made a figure: they see what runs, and nothing else."""
+
+import json
+
+import pytest
+
+from helpers import provenance
+
+SOURCE = """from helpers import metrics
+
+def f(x):
+    return metrics.uar(x, x)
+"""
+METRICS = '''"""What it is."""
+from helpers.deep import y
+
+def uar(a, b):
+    """What it is."""
+    return y
+'''
+
+
+@pytest.fixture
+def lesson(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    path = tmp_path / "notebooks" / "03_x.ipynb"
+    helpers = tmp_path / "helpers"
+    helpers.mkdir()
+    (helpers / "metrics.py").write_text(METRICS)
+    (helpers / "deep.py").write_text("y = 1\n")
+    (helpers / "apart.py").write_text("z = 1\n")
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    monkeypatch.setattr(provenance, "HELPERS", helpers)
+
+    def write(source=SOURCE, prose="prose", **modules):
+        for name, text in modules.items():
+            (helpers / f"{name}.py").write_text(text)
+        cells = [
+            {"cell_type": "markdown", "source": prose},
+            {"cell_type": "code", "source": source},
+        ]
+        path.write_text(json.dumps({"cells": cells}))
+        for kept in (provenance.made, provenance._helper, provenance._file):
+            kept.cache_clear()
+        return provenance.made(path, "hub/encoder")
+
+    yield write
+    for kept in (provenance.made, provenance._helper, provenance._file):
+        kept.cache_clear()
+
+
+def test_only_what_runs_counts(lesson):
+    first = lesson()
+    assert lesson(prose="other") == first
+    assert lesson(SOURCE.replace("def f(x):", "def f(x):  # why")) == first
+    assert lesson(SOURCE.replace("x, x)", "x,\n        x)")) == first
+    assert lesson(apart="z = 2\n") == first
+    assert lesson(metrics=METRICS.replace("What it is", "What it was")) == first
+
+
+def test_a_change_is_seen_however_deep(lesson):
+    first = lesson()
+    changed = lesson(SOURCE.replace("x, x)", "x, 1)"))
+    assert changed["lesson"] != first["lesson"] and changed["code"] == first["code"]
+    deeper = lesson(deep="y = 2\n")
+    assert deeper["code"] != first["code"] and deeper["lesson"] == first["lesson"]
+
+
+def test_older_says_what_changed(lesson):
+    made = lesson()
+    run = {"encoder": "hub/encoder", "made": {"03_x": made}}
+    assert provenance.older(run, "03_x") == []
+    lesson(deep="y = 3\n")
+    assert provenance.older(run, "03_x") == ["code"]
+    assert provenance.older({"encoder": "hub/encoder"}, "03_x") == ["lesson", "code", "encoder"]
+    gone = run | {"made": {"04_gone": made}}
+    assert provenance.older(gone, "04_gone") == ["lesson", "code", "encoder"]

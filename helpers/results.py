@@ -93,22 +93,22 @@ def verdict(entry: dict, above: float | None = None, below: float | None = None)
 
 
 def table(lesson, caption: str = ""):
-    """The table "source | measured here | on RAVDESS and EMO-DB | why they differ" of a lesson.
+    """The table "source | measured here | on real speech | why they differ" of a lesson.
 
     A pandas Styler. Rows, claims and reasons stand in ``data/measures.json``; measured is what this
-    kernel recorded, beside it the reference runs (``data/reference``); "older" says that lesson,
-    code or encoder have changed since.
+    kernel recorded, beside it the reference runs that hold the lesson (``data/reference``); "older"
+    says that lesson, code or encoder have changed since.
     """
     import pandas as pd
 
     if not isinstance(lesson, str):
         return _typed_table(lesson, caption)
     columns = {"here [95 % interval]": _recorded}
-    for name, title in (("ravdess", "RAVDESS"), ("emodb", "EMO-DB")):
+    for name, title in (("ravdess", "RAVDESS"), ("emodb", "EMO-DB"), ("crema_d", "CREMA-D")):
         if (REFERENCE / f"{name}.json").is_file():
             kept = read_results(REFERENCE / f"{name}.json")
-            title += " (older)" if older(kept["run"], lesson) else ""
-            columns[title] = kept["notebooks"].get(lesson, {})
+            if found := kept["notebooks"].get(lesson):
+                columns[title + (" (older)" if older(kept["run"], lesson) else "")] = found
     lines = []
     for key, entry in measures.of_lesson(lesson).items():
         if "claimed" in entry:

@@ -107,14 +107,16 @@ class Mahalanobis(Detector):
         return _unit(rows) if self.space == "unit" else rows
 
 
-class RelativeMahalanobis(Mahalanobis):
+class _Scaled(Mahalanobis):
+    def __init__(self, components=None):
+        super().__init__(space="scaled", components=components)
+
+
+class RelativeMahalanobis(_Scaled):
     """min_k d_k² - d_0², d_0 from one Gaussian over all rows (Ren et al. 2021, arXiv 2106.09022).
 
     Tied covariance, space "scaled". Fitted also: ``background_``, the Gaussian of d_0.
     """
-
-    def __init__(self, components=None):
-        super().__init__(space="scaled", components=components)
 
     def fit(self, embeddings, logits, y, head=None):
         """As ``Mahalanobis``; the background takes all rows as one class."""
@@ -128,15 +130,12 @@ class RelativeMahalanobis(Mahalanobis):
         return self.distances(embeddings) ** 2 - self.background_.distances(embeddings) ** 2
 
 
-class MinMinusStd(Mahalanobis):
+class MinMinusStd(_Scaled):
     """min_k d_k² less the standard deviation of the d_k² over the classes: ours.
 
     What was taught lies near one class and far from the others; what was not lies as far from all.
     Tied covariance, space "scaled". Near kin: MahaVar (arXiv 2605.14413).
     """
-
-    def __init__(self, components=None):
-        super().__init__(space="scaled", components=components)
 
     def class_scores(self, embeddings) -> np.ndarray:
         """d_k² - std_k d_k², (n, K)."""
@@ -192,8 +191,8 @@ class ViM(Detector):
 class NearestNeighbours(Detector):
     """Distance to the ``k``-th nearest training row, rows at unit length (Sun et al. 2022).
 
-    arXiv 2204.06507; standardised first (ours). Fitted: ``scaler_``, ``rows_ (n, H)``. A training
-    row counts itself as its nearest.
+    arXiv 2204.06507; standardised first (ours). Fitted: ``scaler_``, ``search_``. A training row
+    counts itself as its nearest.
     """
 
     def __init__(self, k=5):
@@ -201,23 +200,24 @@ class NearestNeighbours(Detector):
 
     def fit(self, embeddings, logits, y, head=None):
         """``embeddings (n, H)``, at least ``k`` rows."""
+        from sklearn.neighbors import NearestNeighbors
         from sklearn.preprocessing import StandardScaler
 
         embeddings = matrix(embeddings, "embeddings")
         if not 1 <= self.k <= len(embeddings):
             raise CourseError(f"k: expected 1 to {len(embeddings)} (the rows), got {self.k}")
         self.scaler_ = StandardScaler().fit(embeddings)
-        self.rows_ = _unit(self.scaler_.transform(embeddings.astype(np.float64)))
+        rows = _unit(self.scaler_.transform(embeddings.astype(np.float64)))
+        self.search_ = NearestNeighbors(n_neighbors=self.k, algorithm="brute").fit(rows)
         return self
 
     def score_samples(self, embeddings, logits=None) -> np.ndarray:
         """Distance of each row, 0 to 2."""
-        embeddings = matrix(embeddings, "embeddings", self.rows_.shape[1])
+        embeddings = matrix(embeddings, "embeddings", self.search_.n_features_in_)
         out = np.empty(len(embeddings))
-        for block in blocks(len(embeddings), max(self.rows_.shape)):
+        for block in blocks(*embeddings.shape):
             rows = _unit(self.scaler_.transform(embeddings[block].astype(np.float64)))
-            cosines = np.partition(rows @ self.rows_.T, -self.k, axis=1)[:, -self.k]
-            out[block] = np.sqrt(np.maximum(2 - 2 * cosines, 0))
+            out[block] = self.search_.kneighbors(rows)[0][:, -1]
         return out
 
 

@@ -58,17 +58,15 @@ def fit_tails(distances, labels, classes: int, size, begin: float | None = None)
     ``distances (n,)``: of each row to its own class. ``begin``: where each tail is moved to begin;
     None leaves it where it is, at location 0 (source 1).
     """
-    fits = np.empty((classes, 3))
+    fits, apart = np.empty((classes, 3)), distances != 0
     for c in range(classes):
-        own = distances[(labels == c) & (distances != 0)]
-        count = size(len(own))
+        own = distances[(labels == c) & apart]
         if len(own) < 3:
             warnings.warn(f"class {c}: fewer than 3 distances; tail of all classes", stacklevel=3)
-            own = distances[distances != 0]
-            count = size(len(own))
-            if len(own) < 3:
-                raise CourseError("fewer than 3 distances in all: no tail to fit; give more rows")
-        if count < 3:
+            own = distances[apart]
+        if len(own) < 3:
+            raise CourseError("fewer than 3 distances in all: no tail to fit; give more rows")
+        if (count := size(len(own))) < 3:
             warnings.warn(f"class {c}: a tail of {count} points; the 3 largest", stacklevel=3)
         tail = np.sort(own)[-max(count, 3) :]
         location = 0.0 if begin is None else tail[0] - begin

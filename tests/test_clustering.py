@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import silhouette_score
+from sklearn.metrics import silhouette_samples, silhouette_score
 
 from helpers.clustering import OnlineClustering, choose_similarity, supported_silhouette, unit
 from helpers.errors import CourseError
@@ -104,6 +104,21 @@ def test_repeats_single_precision_and_zeros():
     assert OnlineClustering(0.5).fit(np.ones((3, 1))).counts_.tolist() == [3]
 
 
+def test_a_cosine_of_exactly_delta_joins():
+    rows = np.array([[1.0, 0.0], [3.0, 4.0]])  # cosine 3 / 5
+    model = OnlineClustering(3 / 5).fit(rows)
+    assert model.labels_.tolist() == [0, 0]
+    assert OnlineClustering(3 / 5).fit(rows[:1]).predict(rows).tolist() == [0, 0]
+
+
+def test_delta_is_chosen_over_three_orders_of_arrival():
+    rows = np.random.default_rng(3).normal(size=(40, 3))  # no groups: the order decides
+    _, tried = choose_similarity(rows)
+    thirds = 3 * tried[:, 2]  # three times the mean number of clusters
+    assert np.allclose(thirds, np.round(thirds))
+    assert np.mean(np.abs(tried[:, 2] - np.round(tried[:, 2])) > 0.1) > 0.3
+
+
 def test_threshold_chosen_without_labels():
     rows, labels = blobs()
     threshold, tried = choose_similarity(rows)
@@ -126,6 +141,12 @@ def test_only_supported_clusters_count_in_the_silhouette():
     stray = np.zeros(len(rows), dtype=int)
     stray[0] = 1  # a heap and one item
     assert supported_silhouette(far, stray) == 0
+    # Items of small clusters count 0 in the mean; they do not leave it.
+    mixed = labels.copy()
+    mixed[:20] = 3 + np.arange(20) // 2
+    each = silhouette_samples(far, mixed, metric="precomputed")
+    wanted = each[np.bincount(mixed)[mixed] >= 5].sum() / len(rows)
+    assert supported_silhouette(far, mixed) == pytest.approx(wanted) and wanted > 0.1
     pairs = np.arange(len(rows)) // 2  # many tiny clusters
     assert supported_silhouette(far, pairs) == 0
     assert supported_silhouette(far, pairs, min_support=2) != 0

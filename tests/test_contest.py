@@ -97,6 +97,16 @@ def test_test_clips_and_unknown_ones_have_no_say(name, monkeypatch):
     assert before.tuned == after.tuned
 
 
+def test_f1_chooses_and_not_the_ranking(monkeypatch):
+    # The first setting ranks best, the second has the best F1 at some rate.
+    found = [pseudo.Found(0.1, 0.5, 0.9), pseudo.Found(0.3, 0.6, 0.7), pseudo.Found(0.2, 0.4, 0.8)]
+    grid = [Mahalanobis(space=space) for space in ("unit", "raw", "scaled")]
+    monkeypatch.setitem(contest.GRIDS, "three", grid)
+    monkeypatch.setattr(pseudo, "tune", lambda options, *_: dict(zip(options, found, strict=True)))
+    outcome = contest.run(one_turn(), EMBEDDINGS, names=("three",))["three"]
+    assert outcome.detectors == (grid[1],) and outcome.tuned == (found[1],)
+
+
 class Noisy(Mahalanobis):
     """Distance to the nearest class under noise: the louder, the worse."""
 

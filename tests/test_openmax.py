@@ -152,6 +152,11 @@ def test_tails_are_the_largest_distances_of_each_class():
     assert np.allclose(fits[1], [shape, scale, 79], rtol=1e-3)
 
 
+def test_the_largest_fraction_is_rounded_up():
+    assert [share(0.25)(n) for n in (8, 9, 11, 12)] == [2, 3, 3, 3]
+    assert share(0.3)(10) == 3 and share(1.0)(7) == 7  # 0.3 * 10 is a little above 3
+
+
 def test_tails_are_of_the_distance_to_the_own_class_though_another_is_nearer():
     held, _, held_labels = data(1, spread=6.0)
     model = fit("advised", data(spread=1.5), data(1, spread=6.0), tail=1.0)

@@ -120,6 +120,12 @@ def test_a_threshold_flags_the_share_of_known_clips_that_was_asked_for():
     assert np.mean(values[case.held] >= limit) == pytest.approx(0.25, abs=1 / len(case.held))
 
 
+def test_a_threshold_rests_on_scores_that_no_own_clip_served():
+    case, Spy.seen = scored(np.arange(len(LABELS))), []
+    pseudo.threshold(Spy(), case, 0.5)
+    assert [(set(held), set(mine)) for held, mine in Spy.seen] == [({6}, {5}), ({5}, {6})]
+
+
 @pytest.mark.filterwarnings("ignore:class", "ignore:every clip")
 @pytest.mark.parametrize("kind", [PrintedOpenMax, OpenMax, TripletThresholds, Mahalanobis])
 def test_scoring_changes_no_detector_that_is_kept(kind):

@@ -52,7 +52,7 @@ $(VENV)/.course: pyproject.toml requirements.lock | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml requirements.lock | $(BIN)/python
-	$(PIP) install -c requirements.lock -e '.[test]'
+	$(PIP) install -c requirements.lock -e '.[cluster,test]'
 	@touch $@ $(VENV)/.course
 
 clean:

@@ -15,6 +15,7 @@ EPILOG = """examples:
   ser-course run                            every lesson on the embedded corpus, a few minutes
   ser-course run 03 04 --corpus emodb       two lessons on EMO-DB
   ser-course run --corpus ravdess emodb --seed 0 1 2 --profile full      a sweep, one report
+  ser-course run --seed 0 1 2 3 --workers 2 two runs at a time
   ser-course run --corpus folder:recordings your own: class folders, or a CSV
   ser-course predict clip.wav               what the course hears in a file
 
@@ -22,7 +23,8 @@ Corpora lie in data/corpora, or in the folder that SER_CORPORA names.
 Exit status: 0 all went well, 1 something failed (one line says what), 2 the command makes no sense.
 """
 
-OPTIONS = ("--corpus", "--encoder", "--seed", "--profile", "--out", "--json", "--handout", "--help")
+OPTIONS = ("--corpus", "--encoder", "--seed", "--profile", "--out", "--workers", "--scheduler")
+OPTIONS += ("--json", "--handout", "--help")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,9 +63,14 @@ def _run(args) -> int:
             raise UsageError(f"'{name}': no UTF-8; rename that folder")
     names = ", ".join(s.name for s in settings)
     print(f"{names}, profile {args.profile}: starting", flush=True)
-    from course import report, runner
+    from course import folders, report, runner, workers
 
-    failed = runner.run(args.notebooks, settings, out)
+    if (args.workers or args.scheduler) and len(settings) > 1:
+        failed = workers.run(args.notebooks, settings, out, args.workers, args.scheduler)
+        if not folders.runs(out):
+            raise CourseError("; ".join(failed))
+    else:  # one run is one process
+        failed = runner.run(args.notebooks, settings, out)
     print(f"Report: {report.build(out)}")
     for line in failed:
         print(f"ser-course: {line}", file=sys.stderr)
@@ -118,6 +125,12 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1 up")
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole manual."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -143,6 +156,11 @@ def parser() -> argparse.ArgumentParser:
         help="quick: minutes on two cores; full: every turn; paper: the source's own settings",
     )  # fmt: skip
     run.add_argument("--out", type=Path, metavar="DIR", help="default: runs/course, or by its name")
+    many = run.add_mutually_exclusive_group()
+    many.add_argument("--workers", type=_count, metavar="N", help="a sweep on N processes here")
+    many.add_argument(
+        "--scheduler", metavar="ADDRESS", help="a sweep on a Dask scheduler's workers"
+    )
     each["report"].add_argument("dir", type=Path, metavar="DIR", help="folder of a run or a sweep")
     text = "into DIR/handout, without solutions and notes for the instructor"
     each["report"].add_argument("--handout", action="store_true", help=text)

@@ -1,6 +1,8 @@
 """Folders of runs: one run, or the runs of a sweep; what is there, what is missing, the mean."""
 
+import errno
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 from course.settings import Setting
@@ -16,13 +18,37 @@ def runs(out: Path) -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(out.glob("*-*-*/results.json"))}
 
 
+@contextmanager
+def locked(out: Path):
+    """Hold a folder for one run at a time; CourseError when another has it, or the disk is full."""
+    import filelock
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(out / ".lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        raise CourseError(f"another run is at work in {out}; wait, or give another --out") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise CourseError(
+            f"no space left for {out}: free some, then give the same command again (it resumes)"
+        ) from error
+
+
+def plan(out: Path, settings: list[Setting], lessons: list[str]) -> None:
+    """Note what a sweep is to run: by this a report over half of it knows what is missing."""
+    write_json(out / "sweep.json", {"runs": [s.name for s in settings], "lessons": lessons})
+
+
 def unfinished(out: Path) -> list[str]:
     """A line for each run of a sweep that has no results yet, and for each lesson not yet run."""
-    plan = out / "sweep.json"
-    if not plan.exists():
+    noted = out / "sweep.json"
+    if not noted.exists():
         return []
     there, lines = runs(out), []
-    asked = json.loads(plan.read_text(encoding="utf-8"))
+    asked = json.loads(noted.read_text(encoding="utf-8"))
     for name in asked["runs"]:
         if name not in there:
             lines.append(f"{name}: not run yet")

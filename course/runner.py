@@ -6,7 +6,6 @@ as they came; ``artefacts/`` of the lessons. A sweep holds such a folder for eac
 ``<corpus>-<encoder>-<seed>``, and ``pooled/<corpus>-<encoder>.json`` over the seeds.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -17,7 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from course.folders import guard, pool
+from course.folders import guard, locked, plan, pool
 from course.provenance import about, threads, versions
 from course.settings import (
     NOTEBOOKS,
@@ -31,7 +30,6 @@ from course.settings import (
     read_notebook,
 )
 from helpers import corpora, results
-from helpers.errors import CourseError
 from helpers.files import write_json
 from helpers.provenance import made
 
@@ -184,8 +182,6 @@ def run(
     be read: not by an error, a full disk or Ctrl-C. Raises UsageError or CourseError before the
     first lesson where that is possible.
     """
-    import filelock
-
     chosen = choose(names, folder)
     for path in chosen.values():
         check_parameters(path)
@@ -194,18 +190,8 @@ def run(
         encoder_folder(setting.encoder)
     shared = {setting: inputs(setting) for setting in settings}
     guard(out, settings)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(out / ".lock", timeout=0):
-            return _run(chosen, shared, out, folder)
-    except filelock.Timeout:
-        raise CourseError(f"another run is at work in {out}; wait, or give another --out") from None
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise CourseError(
-            f"no space left for {out}: free some, then give the same command again (it resumes)"
-        ) from error
+    with locked(out):
+        return _run(chosen, shared, out, folder)
 
 
 def _run(chosen: dict[str, Path], shared: dict[Setting, str], out: Path, folder: Path) -> list[str]:
@@ -218,9 +204,8 @@ def _run(chosen: dict[str, Path], shared: dict[Setting, str], out: Path, folder:
         for name, path in chosen.items()
         if not _finished(folders[setting], name, _fingerprint(path, digest))
     ]
-    if len(shared) > 1:  # what a report over half a sweep has to miss
-        plan = {"runs": [s.name for s in shared], "lessons": list(chosen)}
-        write_json(out / "sweep.json", plan)
+    if len(shared) > 1:
+        plan(out, list(shared), list(chosen))
     done = len(shared) * len(chosen) - len(todo)
     skipped = f" ({done} finished before)" if done else ""
     print(f"{len(todo)} lessons to run into {out}{skipped}", flush=True)

@@ -28,7 +28,8 @@ dependencies:
 def environment() -> str:
     """Return what environment.yml should hold."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    pins = project["dependencies"] + project["optional-dependencies"]["test"]
+    extras = project["optional-dependencies"].values()
+    pins = project["dependencies"] + [pin for extra in extras for pin in extra]
     return HEAD + "".join(f"      - {pin}\n" for pin in pins)
 
 

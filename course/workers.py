@@ -1,0 +1,183 @@
+"""A sweep on several workers, of this machine or of others: Dask distributed, a run a task.
+
+A task is given strings and paths on a folder that all workers share, and runs ``ser-course run`` as
+a process of its own, its threads pinned: the figures are those of a run without workers. That
+process ends when its worker does, so that another worker can take the run up.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from course.folders import guard, locked, plan
+from course.provenance import threads
+from course.settings import Setting, check_corpus, choose, encoder_folder
+from helpers import corpora
+from helpers.errors import CourseError
+
+PATIENCE = 60  # seconds that a run may stay locked after its worker was lost
+ANSWER = 5  # seconds that a scheduler has to answer
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+# --- on a worker ------------------------------------------------------------------------------
+
+
+def one(words: list[str], out: str, where: str, environment: dict[str, str]) -> dict:
+    """Run ``ser-course run *words --out out`` in the folder ``where``; tell how it ended."""
+    import filelock
+    from distributed import get_worker
+
+    place = get_worker().address
+    try:
+        with filelock.FileLock(Path(out) / ".lock", timeout=PATIENCE):
+            pass  # of a worker that was lost: its process needs a moment to end
+    except filelock.Timeout:
+        return {"place": place, "status": 1, "said": [f"another run is at work in {out}"]}
+    except FileNotFoundError:
+        pass  # the first to come
+    command = [sys.executable, "-m", "course.workers", "run", *words, "--out", out]
+    options = {"cwd": where, "env": os.environ | environment, "stdin": subprocess.PIPE}
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+        try:
+            child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, **options)
+        except FileNotFoundError:
+            return {"place": place, "status": 1, "said": [f"no folder {where} on this worker"]}
+        status = child.wait()  # its stdin stays open for as long as this process lives
+        child.stdin.close()
+        errors.seek(0)
+        said = errors.read().splitlines()
+    own = [line.removeprefix("ser-course: ") for line in said if line.startswith("ser-course: ")]
+    own = [line for line in own if not line.startswith("failed lessons as far")]
+    return {"place": place, "status": status, "said": own or said[-1:]}
+
+
+def _leash() -> None:
+    """End this process when stdin closes: nobody waits for it any more."""
+
+    def watch():
+        os.read(0, 1)  # not sys.stdin, whose lock may be asked for when Python ends
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)  # for the kernel to end, and for files that are half written
+        os._exit(130)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+# --- where the sweep was started --------------------------------------------------------------
+
+
+def _distributed():
+    try:
+        import distributed
+    except ImportError as error:
+        remedy = "pip install -c requirements.lock -e '.[cluster]'"
+        raise CourseError(f"--workers and --scheduler need Dask: {remedy}") from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # the course says what happened
+    return distributed
+
+
+def _cluster(workers: int | None, scheduler: str | None):
+    """A client of local workers, or of a scheduler elsewhere."""
+    distributed = _distributed()
+    if workers:
+        return distributed.LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,  # a run at a time
+            host="127.0.0.1",
+            dashboard_address=None,
+            memory_limit=0,  # what a run takes, its own process takes
+            silence_logs=logging.CRITICAL,
+        ).get_client()
+    address = urlsplit(scheduler if "://" in scheduler else f"tcp://{scheduler}")
+    if address.scheme != "tls" and address.hostname not in LOOPBACK:
+        line = "whoever reaches it can run code on its workers (docs/thousand_runs.md)"
+        print(f"ser-course: {scheduler} is not protected by TLS: {line}", file=sys.stderr)
+    try:
+        return distributed.Client(address.geturl(), timeout=ANSWER)
+    except (OSError, ValueError) as error:
+        remedy = f"no answer in {ANSWER} s; start one with: dask scheduler --host 127.0.0.1"
+        raise CourseError(f"scheduler {scheduler}: {remedy}") from error
+
+
+def _words(lessons: list[str], setting: Setting) -> list[str]:
+    options = ("corpus", "encoder", "seed", "profile")
+    return [*lessons, *(w for o in options for w in (f"--{o}", str(getattr(setting, o))))]
+
+
+def run(
+    names: list[str],
+    settings: list[Setting],
+    out: Path,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> list[str]:
+    """Run a sweep on ``workers`` processes here, or on those of a ``scheduler``.
+
+    Returns a line for each lesson or run that failed. A run that loses its worker is taken up by
+    another one. Raises CourseError when the scheduler does not answer, and as a plain run does.
+    """
+    lessons = list(choose(names))
+    for setting in settings:
+        check_corpus(setting.corpus)
+        encoder_folder(setting.encoder)
+    guard(out, settings)
+    used = threads()
+    if workers and "OMP_NUM_THREADS" not in os.environ:
+        used = str(max(1, int(used) // workers))
+    pinned = {"OMP_NUM_THREADS": used, "SER_CORPORA": str(corpora.root())}
+    with locked(out), _cluster(workers, scheduler) as client:
+        plan(out, settings, lessons)
+        print(f"{len(settings)} runs into {out}, {used} threads each", flush=True)
+        futures = {
+            setting.name: client.submit(
+                one,
+                _words(lessons, setting),
+                str((out / setting.name).resolve()),
+                str(Path.cwd()),
+                pinned,
+                key=setting.name,
+                pure=False,
+            )
+            for setting in settings
+        }
+        try:
+            return _gather(client, futures)
+        finally:
+            if workers:
+                client.cluster.close()
+
+
+def _gather(client, futures: dict) -> list[str]:
+    """Wait for every run, say each as it ends, return what failed."""
+    from distributed import KilledWorker, as_completed
+    from tqdm import tqdm
+
+    failed = []
+    bar = tqdm(total=len(futures), unit="run", disable=None, file=sys.stdout, dynamic_ncols=True)
+    with bar:
+        for future in as_completed(futures.values()):
+            try:
+                ended = future.result()
+            except KilledWorker:
+                ended = {"place": "its worker", "status": 1, "said": ["lost time and again"]}
+            if ended["status"]:
+                said = ended["said"] or [f"ended with status {ended['status']}"]
+                failed += [f"{future.key} on {ended['place']}: {line}" for line in said]
+            bar.write(f"{future.key}: {'failed' if ended['status'] else 'done'}", file=sys.stdout)
+            bar.update()
+    return failed
+
+
+if __name__ == "__main__":
+    from course.cli import main
+
+    _leash()
+    sys.exit(main())

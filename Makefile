@@ -1,4 +1,4 @@
-# make course | lab | students | check | test | nightly | reference | benchmark | clean
+# make course | lab | site | students | check | test | nightly | reference | benchmark | clean
 # Needs Python 3.11 or newer, and pip.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST ?=
 
-.PHONY: course lab students check test nightly reference benchmark clean
+.PHONY: course lab site students check test nightly reference benchmark clean
 
 # --- for those who learn and teach
 
@@ -18,6 +18,10 @@ course: $(VENV)/.course
 
 lab: $(VENV)/.course
 	cd notebooks && ../$(BIN)/jupyter lab
+
+site: $(VENV)/.course
+	$(BIN)/ser-course run
+	$(BIN)/ser-course site runs/course
 
 students: $(VENV)/.course
 	$(BIN)/ser-course students runs/students

@@ -86,6 +86,13 @@ def _report(args) -> int:
     return 0
 
 
+def _site(args) -> int:
+    from course import site
+
+    print(f"Site: {site.build(args.dir)}")
+    return 0
+
+
 def _compare(args) -> int:
     from course import compare
 
@@ -110,6 +117,7 @@ COMMANDS = {
     "download": (_download, "download a corpus whose licence and address allow it"),
     "run": (_run, "run lessons; several corpora, encoders or seeds make a sweep; a rerun resumes"),
     "report": (_report, "write the report of a run or a sweep again"),
+    "site": (_site, "write a static site over a run into DIR/site: report, documentation, search"),
     "compare": (
         _compare,
         "the differences of two runs, with intervals; paired where clips are the same",
@@ -164,6 +172,7 @@ def parser() -> argparse.ArgumentParser:
     each["report"].add_argument("dir", type=Path, metavar="DIR", help="folder of a run or a sweep")
     text = "into DIR/handout, without solutions and notes for the instructor"
     each["report"].add_argument("--handout", action="store_true", help=text)
+    each["site"].add_argument("dir", type=Path, metavar="DIR", help="folder of a run or a sweep")
     for name in ("a", "b"):
         text = "folder of a run, sweep over seeds alone, or results file"
         each["compare"].add_argument(name, type=Path, metavar=name.upper(), help=text)

@@ -200,10 +200,12 @@ def anchors(soup) -> list[tuple[int, str, str]]:
     return found
 
 
-def _local_pictures(soup, folder: Path, beside: Path) -> list[str]:
+def local_pictures(soup, folder: Path, beside: Path) -> list[str]:
     """Copy the pictures that the prose shows; put a note in the place of an absent one."""
     problems = []
-    for picture in soup.find_all("img", src=re.compile(r"^(?!figures/|data:|https?:)")):
+    for picture in soup.find_all("img", src=re.compile(r"^(?!data:|https?:)")):
+        if picture.find_parent("figure"):  # drawn by the lesson itself
+            continue
         source = (beside / picture["src"]).resolve()
         if source.is_file():
             shutil.copyfile(source, folder / "figures" / source.name)
@@ -235,7 +237,7 @@ def body(nb, stem: str, folder: Path, beside: Path) -> Page:
     for name, picture in resources["outputs"].items():
         (folder / name).write_bytes(picture)
     soup = BeautifulSoup(content, "html.parser")
-    problems += _local_pictures(soup, folder, beside)
+    problems += local_pictures(soup, folder, beside)
     for link in soup.find_all("a", href=re.compile(r"^(\./)?\d\d_\w+\.ipynb")):
         link["href"] = link["href"].removeprefix("./").replace(".ipynb", ".html", 1)
     headings = anchors(soup)

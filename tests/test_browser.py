@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from conftest import write_lesson
 
-from course import report
+from course import site
 from helpers.files import write_json
 
 CHROMIUM = next(
@@ -59,7 +59,7 @@ def out(tmp_path_factory):
     run |= {"versions": {"python": "3"}, "threads": "1", "failed": {}, "seconds": {"03_x": 3.0}}
     notebooks = {"03_calibration": {"ece_after": entry, "ece_before": entry}}
     write_json(root / "results.json", {"schema": 1, "run": run, "notebooks": notebooks})
-    report.build(root)
+    site.build(root)
     return root
 
 
@@ -82,3 +82,11 @@ def test_what_is_folded_is_printed(out, tmp_path):
     )
     sheets = len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "p.pdf").read_bytes()))
     assert sheets >= 4  # 200 paragraphs; one or two without them
+
+
+def test_the_search_finds_a_section(out, tmp_path):
+    page = (out / "site" / "search.html").as_uri()
+    shown = browse(tmp_path, "--dump-dom", f"{page}?q=paragraph+instructor")
+    assert 'href="03_x.html#folded"' in shown and "1 sections hold" in shown
+    shown = browse(tmp_path, "--dump-dom", f"{page}?q=%3Cb%3Eabsent")
+    assert "Nothing holds" in shown and "<b>absent" not in shown

@@ -1,13 +1,14 @@
 """The report opens without network, on a phone, and shows what was measured."""
 
 import html
+import json
 import re
 
 import nbformat
 import pytest
 from conftest import write_lesson
 
-from course import pages, report, settings
+from course import pages, report, settings, site
 from helpers import measures
 from helpers.errors import CourseError
 from helpers.files import write_json
@@ -52,7 +53,7 @@ def out(tmp_path_factory):
     run |= {"commit": "0123456789ab", "command": "ser-course run --seed 0", "machine": "Linux, 2"}
     notebooks = {"03_calibration": {"ece_after": entry, "odd<key": odd}}
     write_json(root / "results.json", {"schema": 1, "run": run, "notebooks": notebooks})
-    report.build(root)
+    site.build(root)
     return root
 
 
@@ -66,9 +67,10 @@ def test_nothing_is_fetched(out):
         assert (out / "report" / address).exists(), address
 
 
-def test_every_local_link_leads_somewhere(out):
-    for page in (out / "report").rglob("*.html"):
-        for link in re.findall(r'(?:src|href)="((?!data:)[^"#]+)"', page.read_text()):
+@pytest.mark.parametrize("edition", ["report", "site"])
+def test_every_local_link_leads_somewhere(out, edition):
+    for page in (out / edition).rglob("*.html"):
+        for link in re.findall(r'(?:src|href)="((?!data:|https?:)[^"#]+)', page.read_text()):
             assert (page.parent / link).exists(), (page.name, link)
         ids = re.findall(r' id="([^"]+)"', page.read_text())
         assert len(set(ids)) == len(ids)
@@ -163,6 +165,19 @@ def test_the_math_font_holds_what_the_lessons_write():
         for formula in re.findall(r"<math.*?</math>", pages.markdown("\n\n".join(prose)), re.S):
             used = set(map(ord, html.unescape(re.sub(r"<[^>]+>", "", formula))))
             assert used <= known, (path.name, [chr(code) for code in used - known])
+
+
+def test_the_site_can_be_searched(out):
+    text = (out / "site" / "search-index.js").read_text()
+    sections = json.loads(text.removeprefix("const SECTIONS = ").removesuffix(";\n"))
+    found = {address: words for address, _, _, words in sections}
+    assert "Seen." in found["04_x.html#two"] and "Secret." in found["04_x.html#two"]
+    for address in found:
+        page, _, anchor = address.partition("#")
+        assert not anchor or f'id="{anchor}"' in (out / "site" / page).read_text()
+    home = (out / "site" / "index.html").read_text()
+    assert "make course" in home and 'action="search.html"' in home
+    assert 'href="results.html">Results' in (out / "site" / "04_x.html").read_text()
 
 
 def test_math_falls_back_to_code():

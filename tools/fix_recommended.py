@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from course.runner import runs
+from course.folders import runs
 from helpers import contest, corpora, finetune, pseudo, results
 from helpers.files import write_json
 

@@ -78,8 +78,8 @@ def _distributed():
     try:
         import distributed
     except ImportError as error:
-        remedy = "pip install -c requirements.lock -e '.[cluster]'"
-        raise CourseError(f"--workers and --scheduler need Dask: {remedy}") from error
+        remedy = "pip install -c requirements.lock -e .[cluster]"
+        raise CourseError(f"no package for --workers and --scheduler: {remedy}") from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # the course says what happened
     return distributed
 

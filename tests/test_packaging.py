@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 import helpers
 from tools.write_environment import environment
@@ -52,6 +53,8 @@ def test_what_is_imported_is_declared():
     brought = {
         "fontTools",
         "markupsafe",
+        "matplotlib_inline",
+        "psutil",
         "pygments",
         "traitlets",
         "zmq",
@@ -67,7 +70,9 @@ def test_what_is_imported_is_declared():
 
 def test_version_is_said_once():
     assert re.fullmatch(r"\d+\.\d+\.\d+", helpers.__version__)
-    assert f"version: {helpers.__version__}" in (ROOT / "CITATION.cff").read_text()
+    about = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert about["version"] == helpers.__version__
+    assert {"authors", "title", "date-released", "license", "message", "type"} <= set(about)
 
 
 def test_only_one_place_knows_where_shared_corpora_lie_and_none_a_machine():

@@ -22,7 +22,12 @@ SERIES = [  # colour, line, marker: told apart without colour too
 def style() -> None:
     """Set the course's look; called once, after the imports of a lesson."""
     import seaborn
+    from IPython import get_ipython
 
+    if get_ipython():  # twice the dots, shown at the same size: sharp on a phone and on paper
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("retina")
     seaborn.set_theme(
         context="notebook",
         style="ticks",

@@ -154,7 +154,7 @@ def test_the_shipped_encoder_is_what_its_card_says(waves):
     bare = Wav2Vec2Model.from_pretrained(encoders.EMBEDDED)
     assert np.prod(bare.config.conv_stride) == 320 and bare.config.feat_extract_norm == "layer"
     weights = list(encoders.EMBEDDED.glob("*.safetensors"))
-    assert len(weights) == 1 and weights[0].stat().st_size <= 20e6
+    assert len(weights) == 1 and weights[0].stat().st_size <= 28e6
     licence = (encoders.EMBEDDED / "LICENSE").read_text(encoding="utf-8")
     assert all(n in licence for n in ("CC BY-NC-SA 4.0", "nEMO", "CREMA-D", "EmoGator", "MIT"))
     encoder = encoders.load("embedded")

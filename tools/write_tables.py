@@ -14,6 +14,7 @@ from pathlib import Path
 
 from helpers import measures, results
 from helpers.provenance import older
+from tools import encoder_tables
 from tools.benchmark_folds import PUBLISHED, SHARED_SPEAKERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -184,52 +185,6 @@ def ensemble() -> str:
     return measured("ensemble", [(FOUR, "four corpora"), *MAIN])
 
 
-def training() -> str:
-    """How long the embedded encoder was trained, and how near it came on held-out speakers."""
-    rounds = json.loads((CARD.parent / "training.json").read_text(encoding="utf-8"))
-    return rows(
-        ["round", "steps", "minutes on two cores", "L1", "cosine", "UAR nEMO, %", "UAR CREMA-D, %"],
-        [
-            [
-                str(number),
-                f"{facts['steps']:,}",
-                f"{facts['minutes']:.0f}",
-                f"{facts['held_out_l1']:.3f}",
-                f"{facts['held_out_cosine']:.3f}",
-                *(
-                    f"{100 * facts[f'held_out_uar_{c}']:.1f}"
-                    if f"held_out_uar_{c}" in facts
-                    else "–"
-                    for c in ("nemo", "crema_d")
-                ),
-            ]
-            for number, facts in enumerate(rounds, 1)
-        ],
-    )
-
-
-def speed() -> str:
-    """What `tests/benchmarks/test_embedding_speed.py` measured (SER_BENCH_OUT)."""
-    kept = json.loads((REFERENCE / "speed.json").read_text(encoding="utf-8"))
-    return rows(
-        [
-            f"{kept['threads']} threads, {kept['cpu']}",
-            "times real time",
-            "times the plain loop",
-            "of the machine's matrix-product rate",
-        ],
-        [
-            [
-                name,
-                f"{r['real_time']:.0f}",
-                f"{r['times_the_loop']:.2f}",
-                f"{r['share_of_matrix_rate'] * 100:.0f} %",
-            ]
-            for name, r in kept["rates"].items()
-        ],
-    )
-
-
 def gallery() -> str:
     """Links to the figures that `collect_reference.py` took from the executed lessons."""
     columns = [*MAIN, *LARGE, ("embedded", "embedded corpus")]
@@ -249,9 +204,11 @@ TABLES = {
     "spine": spine,
     "unknown": unknown,
     "ensemble": ensemble,
-    "training": training,
     "gallery": gallery,
-    "speed": speed,
+    "training": lambda: rows(*encoder_tables.training()),
+    "hours": lambda: rows(*encoder_tables.hours()),
+    "pilots": lambda: rows(*encoder_tables.pilots()),
+    "speed": lambda: rows(*encoder_tables.speed()),
 }
 
 

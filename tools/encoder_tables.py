@@ -1,0 +1,68 @@
+"""Tables of the embedded encoder's card, as header and rows: `write_tables.py` puts them there."""
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "data" / "encoders" / "embedded"
+REFERENCE = ROOT / "data" / "reference"
+Table = tuple[list[str], list[list[str]]]
+
+
+def kept(name: str) -> list[dict]:
+    """What the tools left beside the encoder's weights."""
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def by_layer(facts: dict) -> str:
+    return " ".join(f"{cosine:.2f}" for cosine in facts["held_out_cosine_by_layer"])
+
+
+def recalls(facts: dict) -> list[str]:
+    """UAR in % on the speakers held back, where `probe_held_out.py` took it."""
+    found = (facts.get(f"held_out_uar_{corpus}") for corpus in ("nemo", "crema_d"))
+    return ["–" if recall is None else f"{100 * recall:.1f}" for recall in found]
+
+
+def training() -> Table:
+    """How long the embedded encoder was trained, and how near it came on held-out speakers."""
+    body = []
+    for number, facts in enumerate(kept("training"), 1):
+        if "replaced" in facts:
+            body.append(["the weights that it replaced", *"––––", *recalls(facts["replaced"])])
+        cells = f"{number}", f"{facts['steps']:,}", f"{facts['cpu_minutes']:.0f}"
+        body.append([*cells, f"{facts['held_out_l1']:.3f}", by_layer(facts), *recalls(facts)])
+    header = ["round", "steps", "CPU-minutes", "L1", "cosine, layers 0 to 3"]
+    return [*header, "UAR nEMO, %", "UAR CREMA-D, %"], body
+
+
+def hours() -> Table:
+    """How much of each corpus the last round heard, and how much was held back for choosing."""
+    spent = kept("training")[-1]["hours"]
+    spent["together"] = {k: sum(v[k] for v in spent.values()) for k in ("trained", "held_out")}
+    body = [[name, *(f"{value:.1f}" for value in v.values())] for name, v in spent.items()]
+    return ["corpus", "hours trained on", "hours held back"], body
+
+
+def pilots() -> Table:
+    """What short trainings at equal CPU time came to, on held-out speakers."""
+    body = []
+    for facts in kept("pilots"):
+        asked = facts["asked"]
+        channels = ", ".join(map(str, asked["--channels"]))
+        size = f"{facts['parameters'] / 1e6:.1f} M"
+        what = [f"{asked['--blocks']}", channels, size, f"{asked['--frames']:,}"]
+        body.append([*what, f"{facts['steps']}", f"{facts['minutes']:.1f}", by_layer(facts)])
+    what = ["blocks", "channels", "parameters", "frames of a batch"]
+    return [*what, "steps", "CPU-minutes", "cosine, from layer 0"], body
+
+
+def speed() -> Table:
+    """What `tests/benchmarks/test_embedding_speed.py` measured (SER_BENCH_OUT)."""
+    found = json.loads((REFERENCE / "speed.json").read_text(encoding="utf-8"))
+    body = []
+    for name, rate in found["rates"].items():
+        real, times = f"{rate['real_time']:.0f}", f"{rate['times_the_loop']:.2f}"
+        body.append([name, real, times, f"{rate['share_of_matrix_rate'] * 100:.0f} %"])
+    header = [f"{found['threads']} threads, {found['cpu']}", "times real time"]
+    return [*header, "times the plain loop", "of the machine's matrix-product rate"], body

@@ -16,7 +16,7 @@ SUFFIXES = (*LOSSLESS, ".ogg", ".oga", ".opus", ".mp3")
 SHORTEST_S = 0.1  # below this no vowel is heard and the encoders have next to no frames
 LONGEST_S = 300.0  # an utterance; attention takes time and memory by the square of it
 WINDOW_S = 30.0  # what is decoded, and where files may be long also embedded, at once
-LARGEST = 2 << 30  # bytes
+LARGEST = 1 << 30  # bytes
 RATES = (4_000, 384_000)  # Hz; beyond them a header lies, or it is no recording of speech
 SILENCE = 1e-4  # largest distance from the mean, full scale = 1: -80 dBFS
 
@@ -61,50 +61,43 @@ def read(path: str | Path, raw: bytes | None = None) -> np.ndarray:
     Raises ``AudioError`` when the file is missing, unreadable, empty, cut off, shorter than 0.1 s
     or longer than 300 s, silent, of a rate outside 4-384 kHz, or holds NaN or infinity.
     """
-    blocks, seconds = [], 0.0
-    for block, rate in _blocks(path, raw):
-        blocks.append(block)
-        seconds += len(block) / rate
-        if seconds > LONGEST_S:
-            raise AudioError(path, f"longer than {LONGEST_S:.0f} s; cut it into utterances")
-    return check(resample(np.concatenate(blocks), rate), path)
+    blocks, rates = zip(*_blocks(path, load(path) if raw is None else raw, LONGEST_S), strict=True)
+    return check(resample(np.concatenate(blocks), rates[0]), path)
 
 
 def windows(path: str | Path) -> list[np.ndarray]:
-    """Decode a file of any length in pieces of at most 30 s, each as ``read`` returns it.
+    """Decode a file of up to two hours in pieces of at most 30 s, each as ``read`` returns it.
 
     Raises ``AudioError`` as ``read`` does; the file as a whole must be neither short nor silent.
     """
-    pieces = [resample(block, rate) for block, rate in _blocks(path)]
+    pieces = [resample(block, rate) for block, rate in _blocks(path, load(path), 7200)]
     check(np.concatenate(pieces), path)
     return [piece for piece in pieces if len(piece) >= SHORTEST_S * SAMPLE_RATE]
 
 
-def _blocks(path: str | Path, raw: bytes | None = None) -> Iterator[tuple[np.ndarray, int]]:
+def _blocks(path: str | Path, raw: bytes, longest: float) -> Iterator[tuple[np.ndarray, int]]:
     """Yield (mono wave, rate) of a file piece by piece: a header may promise any amount."""
     import soundfile
 
-    raw = load(path) if raw is None else raw
-    if not raw:
-        raise AudioError(path, "empty file")
-    if reason := sniff.flaw(raw):
+    if reason := sniff.flaw(raw) if raw else "empty file":
         raise AudioError(path, reason)
     try:
         # From bytes: by name, libsndfile would look into ._x for what belongs to x.
         with soundfile.SoundFile(_Bytes(sniff.finished(raw))) as file:
-            if not RATES[0] <= file.samplerate <= RATES[1]:
-                reason = (
-                    f"its header says {file.samplerate:,} Hz, not 4 to 384 kHz; mend the header"
-                )
+            rate, got = file.samplerate, 0
+            if not RATES[0] <= rate <= RATES[1]:
+                reason = f"its header says {rate:,} Hz, not 4 to 384 kHz; mend the header"
                 raise AudioError(path, reason)
-            step, got = min(int(WINDOW_S * file.samplerate), (1 << 22) // file.channels), 0
+            step = min(int(WINDOW_S * rate), (1 << 22) // file.channels)
             while len(block := file.read(step, dtype="float32", always_2d=True)):
                 got += len(block)
-                yield _mono(block, path), file.samplerate
+                if got > longest * rate:
+                    raise AudioError(path, f"longer than {longest:.0f} s; cut it into utterances")
+                yield _mono(block, path), rate
             if not got:
                 mend = f", says its header; {sniff.MEND}" if len(raw) > 4096 else ""
                 raise AudioError(path, "no samples" + mend)
-            if _promised(file, raw, got) > got + SHORTEST_S * file.samplerate:
+            if _promised(file, raw, got) > got + SHORTEST_S * rate:
                 raise AudioError(path, sniff.CUT)
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
@@ -115,7 +108,7 @@ def _blocks(path: str | Path, raw: bytes | None = None) -> Iterator[tuple[np.nda
 def _promised(file, raw: bytes, got: int) -> int:
     """Frames that ``file`` should hold by its header, as libsndfile's log of it tells them."""
     log = file.extra_info
-    frames = [file.frames, *map(int, re.findall(r"^ *Frames +: (\d+)$", log, re.M))]
+    frames = [got, file.frames, *map(int, re.findall(r"^ *Frames +: (\d+)$", log, re.M))]
     frames += map(int, re.findall(rb"^sample_count -i (\d+)", raw[:1024], re.M))  # NIST SPHERE
     size = r"^ *(?:data|riff|SSND|BODY|Data Size) *: (\d+) \(should be (\d+)\)"
     for said, there in re.findall(size, log, re.M):

@@ -134,7 +134,7 @@ def load(spec: str):
 
 
 def _where(part: str) -> Path:
-    return Path(os.path.expanduser(part.removeprefix("folder:"))).resolve()
+    return Path(os.path.realpath(os.path.expanduser(part.removeprefix("folder:"))))
 
 
 def _one(part: str) -> tuple[pd.DataFrame, list[AudioError], str]:

@@ -48,7 +48,10 @@ def _class_folders(tree: Tree) -> Iterator[dict]:
         folders = _folders(path, tree)
         at = _emotion(path, folders)
         # Levels above the emotion are counted from the top, those below it from the emotion.
-        others = {(i > at, i - at * (i > at)): name for i, name in enumerate(folders) if i != at}
+        others = {
+            (i > at, i - at * (i > at)): name
+            for i, name in enumerate(folders) if name.lower() not in ALIASES
+        }  # fmt: skip
         clips.append((path, folders[at], others))
         for level, name in others.items():
             levels.setdefault(level, set()).add(name)

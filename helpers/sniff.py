@@ -37,8 +37,7 @@ UNKNOWN_SIZE = 0x7FFF_0000  # bytes; from here on sizes are what a pipe writes t
 
 def what(raw: bytes) -> str:
     """Say what a file that is no readable sound is, and what to do; "" when it cannot be told."""
-    kinds = (kind for start, kind in KINDS.items() if re.match(start, raw[:512], re.S))
-    return next(kinds, "")
+    return next((kind for start, kind in KINDS.items() if re.match(start, raw[:512], re.S)), "")
 
 
 def is_sound(raw: bytes) -> bool:
@@ -76,7 +75,7 @@ def finished(raw: bytes) -> bytes:
 def _wav_data(raw: bytes) -> tuple[int, int]:
     """Where the samples of a WAV start and how many bytes its header counts; (0, 0) if nowhere."""
     at = 12 if raw[:4] == b"RIFF" else len(raw)
-    while at + 8 <= len(raw):
+    while at + 8 <= len(raw) and raw[at]:
         size = int.from_bytes(raw[at + 4 : at + 8], "little")
         if raw[at : at + 4] == b"data":
             return at + 8, size
@@ -116,17 +115,11 @@ def _mp3_frames(raw: bytes) -> Iterator[tuple[int, int, int]]:
     at = 0
     while at + 4 <= len(raw):
         head = int.from_bytes(raw[at : at + 4], "big")
-        version, kbps, hertz = head >> 19 & 3, head >> 12 & 15, head >> 10 & 3
-        if (
-            head >> 21 != 0x7FF
-            or head >> 17 & 3 != 1
-            or version == 1
-            or kbps % 15 == 0
-            or hertz == 3
-        ):
+        version, rate, hertz = head >> 19 & 3, head >> 12 & 15, head >> 10 & 3
+        if head & 0xFFE6_0000 != 0xFFE2_0000 or version == 1 or rate % 15 == 0 or hertz == 3:
             return
-        kbps = KBPS[version][kbps - 1]
-        size = (144_000 if version == 3 else 72_000) * kbps // HERTZ[version][hertz]
-        size += head >> 9 & 1
+        kbps = KBPS[version][rate - 1]
+        samples = 144_000 if version == 3 else 72_000  # a frame, over 8 bits, times 1,000
+        size = samples * kbps // HERTZ[version][hertz] + (head >> 9 & 1)
         yield at, size, kbps
         at += size

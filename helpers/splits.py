@@ -46,9 +46,7 @@ def rotation(frame: pd.DataFrame, folds: int = 5, seed: int = 0) -> list[Turn]:
     """
     speakers = _shuffled_speakers(frame, seed)
     if folds < 3:
-        raise CourseError(
-            f"folds = {folds}: a turn needs one to test, one to tune and one to train"
-        )
+        raise CourseError(f"folds = {folds}: a turn tests one, tunes on one and trains on one")
     if len(speakers) < 3:
         raise CourseError(
             f"{len(speakers)} speaker(s) in this corpus, a rotation needs 3: no result on unseen "
@@ -87,15 +85,8 @@ def random_split(frame: pd.DataFrame, seed: int = 0, folds: int = 5) -> list[Tur
         tune = (i + 1) % folds
         rest = dealt[(fold[dealt] != i) & (fold[dealt] != tune)]
         in_stop = np.arange(len(rest)) % STOP_SHARE == 0
-        turns.append(
-            Turn(
-                index=i,
-                train=np.sort(rest[~in_stop]),
-                stop=np.sort(rest[in_stop]),
-                tune=np.flatnonzero(fold == tune),
-                test=np.flatnonzero(fold == i),
-            )
-        )
+        train, stop = np.sort(rest[~in_stop]), np.sort(rest[in_stop])
+        turns.append(Turn(i, train, stop, np.flatnonzero(fold == tune), np.flatnonzero(fold == i)))
     return turns
 
 
@@ -149,17 +140,10 @@ def require(frame: pd.DataFrame, turns: Sequence[Turn], emotions: Iterable[str])
 
     A class that is missing from a test fold is no error: predictions are pooled over the rotation.
     """
-    gaps = [
-        (turn, emotion)
-        for turn, part, emotion in missing(frame, turns, emotions)
-        if part == "train"
-    ]
-    if gaps:
-        turn, emotion = gaps[0]
-        raise CourseError(
-            f"turn {turn} has no '{emotion}' to train on: too few speakers speak it; "
-            "leave that emotion out, or take fewer folds"
-        )
+    for turn, part, emotion in missing(frame, turns, emotions):
+        if part == "train":
+            why = "too few speakers speak it; leave that emotion out, or take fewer folds"
+            raise CourseError(f"turn {turn} has no '{emotion}' to train on: {why}")
 
 
 def speaker_overlap(frame: pd.DataFrame, turns: Sequence[Turn]) -> np.ndarray:

@@ -29,7 +29,7 @@ def rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     A field ends on the line where it began: so a lone quote cannot swallow the rows after it. One
     field more in every row than in the header is an index. Errors: CourseError naming the line.
     """
-    header, table = _split(path)
+    (_, header), *table = list(_fields(path)) or [(1, [])]
     header = [plain(name) for name in header]
     if twice := [name for name in header if name and header.count(name) > 1]:
         raise CourseError(f"{path}: two columns '{twice[0]}'; rename one")
@@ -46,7 +46,7 @@ def rows(path: Path) -> list[tuple[int, dict[str, str]]]:
 
 def columns(path: Path) -> dict[str, str]:
     """Return the columns of a list of clips, {as written: as named here}; CourseError if none."""
-    header, _ = _split(path, only_header=True)
+    _, header = next(_fields(path), (1, []))
     written = {plain(name).lower(): plain(name) for name in header if name}
     found = {name: lower for lower, name in written.items()}
     for column, others in COLUMNS.items():
@@ -70,6 +70,7 @@ def clips(path: Path) -> Iterator[dict]:
     for number, written in table:
         row = {names[name]: text for name, text in written.items() if name}
         try:
+            row["path"] = _find(path.parent, row["path"])
             canonical(row["emotion"])
             votes = {
                 name.removeprefix("votes_"): int(_number(row.pop(name)) or 0)
@@ -77,15 +78,12 @@ def clips(path: Path) -> Iterator[dict]:
             }  # fmt: skip
             row |= {name: _number(row[name]) for name in PAD if name in row}
         except (ValueError, CourseError) as error:
-            raise CourseError(f"{path} line {number}: {row['path']}: {error}") from None
-        file = _find(path.parent, row["path"])
-        if file is None:
-            raise CourseError(f"{path} line {number}: no file {row['path']}")
-        yield row | {"path": file} | ({"votes": votes} if votes else {})
+            raise CourseError(f"{path} line {number}: {error}") from None
+        yield row | ({"votes": votes} if votes else {})
 
 
-def _split(path: Path, only_header: bool = False) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the fields of the header, and (line number, fields) of each other line with any."""
+def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number, fields) of the header, and of each other line that holds anything."""
     lines = [
         (number, line) for number, line in enumerate(re.split("\r\n|\r|\n", _text(path)), 1)
         if line.strip(" ,;|\t\"")
@@ -93,37 +91,28 @@ def _split(path: Path, only_header: bool = False) -> tuple[list[str], list[tuple
     marks = ",;\t|"
     if lines and (said := re.fullmatch(r"sep=(.)", lines[0][1])):  # a line of Excel's
         marks, lines = said[1], lines[1:]
-    if not lines:
-        return [], []
-    mark = max(marks, key=lambda mark: lines[0][1].count(mark))
-    if only_header:
-        del lines[1:]
-    fields = []
+    mark = max(marks, key=lambda mark: lines[0][1].count(mark)) if lines else ""
     for number, line in lines:
         try:
+            if "\0" in line:
+                raise csv.Error("a NUL byte; save it again as UTF-8")
             (row,) = csv.reader([line], delimiter=mark, strict=True, skipinitialspace=True)
         except csv.Error as error:
-            hint = 'write a quote inside a field as "", and no line break in one'
+            hint = 'a quote in a field is written "", and a line break never'
             raise CourseError(f"{path} line {number}: {error}; {hint}") from None
-        fields.append((number, [field.strip() for field in row]))
-    return fields[0][1], fields[1:]
+        yield number, [field.strip() for field in row]
 
 
 def _text(path: Path) -> str:
     raw = audio.load(path)
     if reason := sniff.what(raw) or "sound, not a list of clips" * sniff.is_sound(raw):
         raise CourseError(f"{path}: {reason}")
-    utf16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}.get(raw[:2])
-    utf16 = utf16 or {0: "utf-16-be", 1: "utf-16-le"}.get(raw[:2].find(b"\0"))
+    coding = {0: "utf-16-be", 1: "utf-16-le"}.get(raw[:2].find(b"\0"), "utf-8-sig")
     try:
-        text = raw.decode(utf16 or "utf-8-sig")
+        return raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else coding)
     except UnicodeDecodeError as error:
         number = raw.count(b"\n", 0, error.start) + 1
         raise CourseError(f"{path}: line {number} is no UTF-8; save it as UTF-8") from None
-    if "\0" in text:
-        number = text.count("\n", 0, text.index("\0")) + 1
-        raise CourseError(f"{path} line {number}: holds a NUL byte; save it again as UTF-8")
-    return text
 
 
 def _number(text: str) -> float | None:
@@ -132,11 +121,10 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _find(folder: Path, name: str) -> Path | None:
+def _find(folder: Path, name: str) -> Path:
     """Find a file by a name that may be written as Windows does, or in the other Unicode form."""
-    for written in (name, name.replace("\\", "/")):
-        for form in ("NFC", "NFD"):
-            path = Path(os.path.abspath(folder / normalize(form, written)))
-            if os.path.isfile(path):
-                return path
-    return None
+    slashed = name.replace("\\", "/")
+    for written in (name, slashed, normalize("NFC", slashed), normalize("NFD", slashed)):
+        if os.path.isfile(path := os.path.abspath(folder / written)):
+            return Path(path)
+    raise CourseError(f"no file {name}")

@@ -140,14 +140,14 @@ def broken(i, field):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (broken(1, '"Kids'), 'line 3: unexpected end of data; write a quote .* as ""'),
+        (broken(1, '"Kids'), 'line 3: unexpected end of data; a quote .* is written ""'),
         (broken(1, '"Kids').replace("s1,Kids talking", 's1,talking"', 1), "line 3: "),
         (broken(5, '"'), "line 7: unexpected end of data"),
         (broken(2, '"Kids\nare talking"'), "line 4: unexpected end of data"),
         (broken(3, '"Kids" are'), "line 5: ',' expected after '\"'"),
         (broken(4, LONG), "line 6: field larger than field limit"),
         (broken(2, "a,b"), "line 4: 5 fields for 4 columns; quote"),
-        (broken(2, "a\0b"), "line 4: holds a NUL byte"),
+        (broken(2, "a\0b"), "line 4: a NUL byte"),
         (text().replace("s1,", "", 1), "line 3: fewer fields than columns"),
         (text(rows=[*ROWS, ["clips/9.wav", "sad", "s1", "x"]]), "line 8: no file clips/9.wav"),
         (text(rows=[["", *ROWS[0][1:]], *ROWS[1:]]), "line 2: no file "),

@@ -359,20 +359,20 @@ def test_folder_with_a_csv_of_any_columns(here):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,emotion,speaker\na.wav,hapy,x\n", "a.wav: emotion 'hapy' .* .did you mean 'happy'"),
+        ("path,emotion,speaker\na.wav,hapy,x\n", "line 2: emotion 'hapy' .* .did you mean 'happy'"),
         ("path,emotions,speaker\na.wav,happy,x\n", "no column 'emotion' .did you mean 'emotions'"),
         ("path,emotion,speaker\nz.wav,happy,x\n", "list.csv line 2: no file z.wav"),
         ("path,emotion,speaker\n", "missing or without rows"),
         (
             "path,emotion,speaker,arousal\na.wav,sad,x,high\n",
-            "line 2: a.wav: could not convert .*high",
+            "line 2: could not convert .*high",
         ),
         ("path,emotion,speaker\na.wav,sad,x\na.wav,sad,x\n", "mine/a is listed twice"),
         ("path,emotion,speaker\na.wav,happy\n", "list.csv line 2: fewer fields than columns"),
         ("emotion,speaker,path\nhappy,x\n", "list.csv line 2: fewer fields than columns"),
         (
             "path,emotion,speaker,votes_sad\na.wav,sad,x,two\n",
-            "line 2: a.wav: could not convert .*two",
+            "line 2: could not convert .*two",
         ),
     ],
 )

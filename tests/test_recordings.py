@@ -321,6 +321,21 @@ def test_names_that_are_no_utf8_are_named(tmp_path, name):
     assert note.encode() and note.isprintable()
 
 
+def test_two_folders_that_name_one_emotion(tmp_path):
+    tree(tmp_path, "anna/happy/joy/1.wav", "joy/ben/happy/2.wav")
+    table, _ = account(f"folder:{tmp_path}", 2)
+    assert people(table) == ["anna", "ben"]
+
+
+@pytest.mark.parametrize("spec", ["ring", "x" * 300, "~nobody/mine", "new\nline", "caf\udce9"])
+def test_a_folder_that_is_not_there_is_one_line(tmp_path, monkeypatch, spec):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ring").symlink_to("ring")
+    with pytest.raises((CourseError, OSError), match="no such folder|too long") as caught:
+        corpora.frame(f"folder:{spec}")
+    assert "\n" not in str(caught.value)
+
+
 # --- flat names -------------------------------------------------------------------------------
 
 

@@ -119,8 +119,9 @@ def _lesson(path: Path, setting: Setting, run: Path, fingerprint: str, progress)
 
     from course.kernel import execute
 
-    work = run / ".part"
-    shutil.rmtree(work, ignore_errors=True)
+    for left in run.glob(".part-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    work = run / f".part-{os.getpid()}"  # the kernel of a killed run may live on for a moment
     work.mkdir(parents=True)
     records, executed = work / "records.json", work / path.name
     seen = partial(_from_kernel, start=path.parent)

@@ -1,8 +1,10 @@
 """README, the page of all figures and the encoder's card say what the results say."""
 
+import json
+
 import pytest
 
-from tools import write_tables
+from tools import measure_cost, write_tables
 
 
 @pytest.mark.parametrize("page", write_tables.PAGES, ids=lambda p: p.parent.name)
@@ -19,3 +21,9 @@ def test_a_changed_figure_is_noticed():
     end = text.index("<!-- end -->", start)  # of that table: the prose behind it has digits too
     wrong = text[:start] + text[start:end].replace(digit, "0") + text[end:]
     assert wrong != text and write_tables.filled(wrong) == text
+
+
+def test_the_page_on_a_thousand_runs_shows_what_was_measured():
+    cost = json.loads(measure_cost.COST.read_text(encoding="utf-8"))
+    page = measure_cost.PAGE.read_text(encoding="utf-8")
+    assert measure_cost.table(cost) in page, "run: python -m tools.measure_cost"

@@ -29,12 +29,9 @@ LONGEST = 300  # lines of a file
 LINES = {"median": 10, "nine in ten": 25, "longest": 40, "folded, %": 15}  # of a lesson's cells
 
 # What is still to be mended; each entry goes with the change that mends it.
-OWED_CODE = {"helpers": 935}  # lines of code above the budget
+OWED_CODE = {"helpers": 910}  # lines of code above the budget
 OWED_IMPORTS: set[str] = set()
-OWED_LENGTH = {
-    "tools/distil_encoder.py",
-    "tools/write_tables.py",
-}
+OWED_LENGTH: set[str] = set()
 OWED_LESSONS = {
     "02_fine_tune", "03_calibration", "04_reliability_diagrams",
     "06_openmax", "07_clustering", "08_pad_labelling", "09_ensemble",

@@ -152,7 +152,7 @@ def test_a_case_with_other_arrays_fits_anew(name):
     changes = {"embeddings": case.embeddings[:, ::-1] ** 3, "logits": case.logits[:, ::-1] ** 3}
     for change in ({"fit": case.fit[::2]}, {"held": case.held[::3]}, changes):
         fresh = pseudo.Case(
-            **{f.name: getattr(case, f.name) for f in dataclasses.fields(case) if f.init} | change
+            **{name: value for name, value in vars(case).items() if name != "_kept"} | change
         )
         moved = dataclasses.replace(case, **change)
         wanted = fresh.scores(detector, case.score)

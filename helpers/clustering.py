@@ -20,6 +20,9 @@ class OnlineClustering(Estimator):
     Fitted: ``prototypes_ (M, H)`` (running means of unit vectors, not unit themselves),
     ``counts_ (M,)``, ``promoted_ (M,)`` bool, ``labels_`` (of the last ``fit`` or ``partial_fit``).
     The result depends on the order of arrival; a row of zeros has cosine 0 to everything.
+
+    >>> OnlineClustering(0.9).fit([[1.0, 0.0], [2.0, 0.1], [0.0, 1.0]]).labels_.tolist()
+    [0, 0, 1]
     """
 
     kind = "clusterer"

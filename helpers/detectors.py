@@ -65,27 +65,47 @@ def mean_probabilities(segment_logits, owner, temperature: float = 1.0) -> np.nd
 
 
 def entropy(probs) -> np.ndarray:
-    """Shannon entropy in nats, 0..log K, of each row (source 1, 6.1; 0 log 0 = 0 needs no ε)."""
+    """Shannon entropy in nats, 0..log K, of each row (source 1, 6.1; 0 log 0 = 0 needs no ε).
+
+    >>> entropy([[0.5, 0.5], [1.0, 0.0]]).round(3).tolist()
+    [0.693, 0.0]
+    """
     return special.entr(np.maximum(probabilities(probs), 0)).sum(axis=1)
 
 
 def msp(probs) -> np.ndarray:
-    """1 - maximum softmax probability."""
+    """1 - maximum softmax probability.
+
+    >>> msp([[0.75, 0.25]]).tolist()
+    [0.25]
+    """
     return 1 - probabilities(probs).max(axis=1)
 
 
 def margin(probs) -> np.ndarray:
-    """1 - margin, the margin being the best probability less the second best."""
+    """1 - margin, the margin being the best probability less the second best.
+
+    >>> margin([[0.75, 0.25]]).tolist()
+    [0.5]
+    """
     return 1 - _lead(probabilities(probs))[2]
 
 
 def max_logit(logits) -> np.ndarray:
-    """Minus the largest logit."""
+    """Minus the largest logit.
+
+    >>> max_logit([[3.0, -1.0]]).tolist()
+    [-3.0]
+    """
     return -matrix(logits, "logits").max(axis=1)
 
 
 def energy(logits, temperature: float = 1.0) -> np.ndarray:
-    """-T log Σ exp(z / T) (Liu et al. 2020, "Energy-based out-of-distribution detection")."""
+    """-T log Σ exp(z / T) (Liu et al. 2020, "Energy-based out-of-distribution detection").
+
+    >>> energy([[0.0, 0.0]]).round(3).tolist()  # -log 2
+    [-0.693]
+    """
     temperature = positive(temperature)
     return -temperature * special.logsumexp(matrix(logits, "logits") / temperature, axis=1)
 
@@ -106,6 +126,9 @@ class Confidence(Detector):
     """One of the scores above as a detector; nothing is fitted (lesson 05).
 
     ``score``: "entropy", "msp" or "margin" of softmax(z / T); "maxlogit" or "energy" of z / T.
+
+    >>> Confidence("msp").score_samples(None, [[0.0, 0.0]]).tolist()
+    [0.5]
     """
 
     def __init__(self, score="entropy", temperature=1.0):

@@ -22,6 +22,11 @@ class Mahalanobis(Detector):
     or "full" (one a class, plus ``epsilon`` I); ``space`` and ``components``: see above.
     Fitted: ``means_ (K, d)``, ``whiteners_``: 1 or K lower triangles W (d, d) with Σ⁻¹ = Wᵀ W.
     A class of one row has no covariance of its own: "full" then leaves ``epsilon`` I.
+
+    >>> rows, y = np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]]), np.zeros(4, dtype=int)
+    >>> model = Mahalanobis(space="raw").fit(rows, None, y)  # Σ = I / 2
+    >>> model.score_samples([[3.0, 0.0]]).round(3).tolist()  # 3 √2
+    [4.243]
     """
 
     def __init__(self, covariance="tied", epsilon=1e-3, space="unit", components=None):

@@ -13,7 +13,11 @@ from helpers.errors import CourseError, nearest
 
 
 def pad_points(probs, vectors) -> np.ndarray:
-    """Σ_j p_j F_j over the known classes (eq. 4; printed up to X_i, not n): (n, K) -> (n, 3)."""
+    """Σ_j p_j F_j over the known classes (eq. 4; printed up to X_i, not n): (n, K) -> (n, 3).
+
+    >>> pad_points([[0.5, 0.5]], [(0, 0, 0), (2, 1, -1)]).tolist()
+    [[1.0, 0.5, -0.5]]
+    """
     probs = probabilities(probs)
     vectors = matrix(vectors, "vectors", 3)
     if len(vectors) != probs.shape[1]:

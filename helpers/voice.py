@@ -24,6 +24,10 @@ class Voice(Estimator):
     which the shrunken mean errs least if clips are drawn at random.
     A speaker who is not enrolled has k = 0: μ and σ.
     Fitted: ``mean_``, ``deviation_`` (H,), ``tau_``, ``voices_`` {speaker: (mean, deviation)}.
+
+    >>> X, who = np.array([[0.0], [2.0], [9.0], [11.0]]), np.array(["a", "a", "b", "b"])
+    >>> Voice(tau=0).fit_transform(X, who).round(3).ravel().tolist()
+    [-0.707, 0.707, -0.707, 0.707]
     """
 
     kind = "transformer"

@@ -75,6 +75,14 @@ def windows(path: str | Path) -> list[np.ndarray]:
     return [piece for piece in pieces if len(piece) >= SHORTEST_S * SAMPLE_RATE]
 
 
+def duration(path: str | Path) -> float:
+    """Return the seconds of a file that ``read`` accepts, without decoding it."""
+    import soundfile
+
+    with soundfile.SoundFile(_Bytes(sniff.finished(load(path)))) as file:
+        return file.frames / file.samplerate
+
+
 def _blocks(path: str | Path, raw: bytes, longest: float) -> Iterator[tuple[np.ndarray, int]]:
     """Yield (mono wave, rate) of a file piece by piece: a header may promise any amount."""
     import soundfile

@@ -216,6 +216,16 @@ def test_any_name_is_read_and_told_in_one_line(tmp_path, name):
     assert all(line.isprintable() and line.encode() for line in told)
 
 
+def test_the_duration_of_what_is_read(tmp_path):
+    path = write(tmp_path / "a.mp3", tone(1.5, 44_100), 44_100)
+    (tmp_path / "._a.mp3").write_bytes(b"\0\5\16\7" + bytes(4000))  # libsndfile would look there
+    assert audio.duration(path) == pytest.approx(1.5, abs=0.1)
+    raw = bytearray(write(tmp_path / "b.wav", tone()).read_bytes())
+    raw[4:8] = raw[40:44] = bytes(4)
+    (tmp_path / "b.wav").write_bytes(raw)
+    assert audio.duration(tmp_path / "b.wav") == 0.5
+
+
 def test_what_is_no_file_is_an_error_in_one_line(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe.wav")  # to open it would wait for ever
     (tmp_path / "folder.wav").mkdir()

@@ -39,7 +39,8 @@ def clone(world, monkeypatch):
     for name in ("course", "helpers"):
         shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     (place / "data").mkdir()
-    for path in [*(ROOT / "data").glob("*.json"), ROOT / "CITATION.cff"]:
+    data = [path for path in (ROOT / "data").iterdir() if path.is_file()]
+    for path in [*data, ROOT / "CITATION.cff"]:
         shutil.copy(path, place / path.relative_to(ROOT))
     monkeypatch.setenv("PYTHONPATH", str(place))
     return place

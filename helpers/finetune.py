@@ -49,13 +49,6 @@ class Clips(torch.utils.data.Dataset):
         self.paths, self.labels = list(paths), [int(y) for y in labels]
         self.samples, self.crop, self.fixed = samples, crop, fixed
 
-    @property
-    def lengths(self) -> list[int] | None:
-        """Samples that each clip is trained on; None where all have the same number."""
-        if self.fixed:
-            return None
-        return [min(len(read(path)), self.samples) for path in self.paths]
-
     def __len__(self):
         return len(self.paths)
 

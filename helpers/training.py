@@ -13,7 +13,6 @@ import torch
 from sklearn.metrics import precision_recall_fscore_support
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
-from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from helpers.encoders import quiet
 from helpers.profiles import fast_bf16
@@ -38,16 +37,6 @@ def epoch_metrics(output) -> dict:
         "accuracy": float((guess == truth).mean()),
         **dict(zip(("precision", "recall", "f1"), map(float, macro[:3]), strict=True)),
     }
-
-
-class _Trainer(Trainer):
-    """Batches of clips of like length, where the dataset has `lengths`: less padding to compute."""
-
-    def _get_train_sampler(self, train_dataset=None):
-        lengths = getattr(self.train_dataset, "lengths", None)
-        if lengths is None:
-            return super()._get_train_sampler(train_dataset)
-        return LengthGroupedSampler(self.args.train_batch_size, lengths=lengths)
 
 
 class _Watch(TrainerCallback):
@@ -84,9 +73,8 @@ def fit(model, train, stop, collate, settings, folder, seed, progress=True, *, l
     """Train `model` in place; return a row an epoch: losses, what `score` gives, seconds.
 
     `model`: any module whose `forward(**batch)` gives an output with `logits`. `train`, `stop`:
-    datasets; where `train` has `lengths`, items of like length share a batch. `collate` makes a
-    batch of items, with what is to be learned under `labels`: classes `(b,)`, votes `(b, K)`, or
-    several attributes `(b, A)`.
+    datasets; `collate` makes a batch of their items, with what is to be learned under `labels`:
+    classes `(b,)`, votes `(b, K)`, or several attributes `(b, A)`.
 
     `loss(output, labels, num_items_in_batch)`: transformers' `compute_loss_func`. `score`: from an
     `EvalPrediction` of the `stop` part to `{name: value}`. The weights kept are those of the epoch
@@ -130,7 +118,7 @@ def fit(model, train, stop, collate, settings, folder, seed, progress=True, *, l
         disable_tqdm=True,
     )
     stopping = staged and settings.patience is not None
-    trainer = _Trainer(
+    trainer = Trainer(
         model=model,
         args=arguments,
         train_dataset=train,

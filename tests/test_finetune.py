@@ -181,15 +181,6 @@ def test_interrupted_and_run_again_ends_at_the_same_figures(
     assert not list(tmp_path.glob("artefacts/*/*/checkpoints"))
 
 
-@pytest.mark.parametrize("fixed", [False, True])
-def test_clips_say_how_long_they_are(frame, fixed):
-    clips = finetune.Clips(frame["path"][:20], np.zeros(20), 6000, crop=True, fixed=fixed)
-    lengths = [min(len(audio.read(path)), 6000) for path in frame["path"][:20]]
-    assert min(lengths) < 6000 == max(lengths)
-    assert clips.lengths == (None if fixed else lengths)
-    assert [len(wave) for wave, _ in clips] == ([6000] * 20 if fixed else lengths)
-
-
 def test_early_stopping_keeps_the_best_epoch(frame, encoder, tmp_path, monkeypatch):
     stopping = replace(TINY, epochs=12, patience=2, turns=1, learning_rate=1e-6)
     monkeypatch.setitem(profiles.PROFILES, "quick", stopping)

@@ -128,28 +128,3 @@ def test_a_schedule_of_ones_own_is_followed(points, tmp_path):
     nothing = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: 0.0)
     fitted(model, data, tmp_path, optimizers=(adam, nothing))
     assert torch.equal(model.maps["logits"].weight, before)
-
-
-def test_items_of_like_length_share_a_batch(tmp_path):
-    """Where the dataset says how long its items are: in batches dealt at random much is padding."""
-
-    class Data(list):
-        lengths: list
-
-    rng, spread = np.random.default_rng(0), {}
-    data = Data((torch.randn(2), int(i % 2)) for i in rng.integers(10, 100, 256))
-    data.lengths = rng.integers(10, 100, 256).tolist()
-    for grouped in (True, False):
-        seen = []
-
-        def numbered(items, seen=seen):
-            seen.append([data.lengths[next(i for i, d in enumerate(data) if d is item)]
-                         for item in items])  # fmt: skip
-            return collate(items)
-
-        once = profiles.Settings(epochs=1, learning_rate=0.1, batch=8)
-        training.fit(Line(logits=2), data if grouped else list(data), [], numbered, once,
-                     tmp_path / str(grouped), 0, False)  # fmt: skip
-        assert sorted(sum(seen, [])) == sorted(data.lengths)  # each once
-        spread[grouped] = np.mean([max(batch) - min(batch) for batch in seen])
-    assert spread[True] < spread[False] / 2

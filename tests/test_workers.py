@@ -43,6 +43,7 @@ def clone(world, monkeypatch):
     for path in [*data, ROOT / "CITATION.cff"]:
         shutil.copy(path, place / path.relative_to(ROOT))
     monkeypatch.setenv("PYTHONPATH", str(place))
+    monkeypatch.setenv("SER_CORPORA", str(world / "corpora"))  # no worker has any
     return place
 
 

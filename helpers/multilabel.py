@@ -68,6 +68,9 @@ def class_balanced_weights(truth, beta: float) -> np.ndarray:
 
     beta = 0 weighs alike; towards 1 the weights go to 1 / n_j (at 1 the formula is 0/0:
     CourseError). Mean 1 as Cui et al. 2019, section 3; source 5 does not say.
+
+    >>> class_balanced_weights([[1, 1], [1, 0]], beta=0.5).round(3).tolist()  # 2/3 and 1, mean 1
+    [0.8, 1.2]
     """
     if not 0 <= beta < 1:
         raise CourseError(f"beta: expected 0 <= beta < 1, got {beta}")
@@ -79,6 +82,9 @@ def cooccurrence_penalty(truth) -> np.ndarray:
     """P (K, K): how seldom emotion z comes with emotion j, 1 - n_jz / n_j; 0 on the diagonal.
 
     Source 5 counts pairs and gives no formula from there on: this one is ours.
+
+    >>> cooccurrence_penalty([[1, 1], [1, 0]]).tolist()  # the second never comes without the first
+    [[0.0, 0.5], [0.0, 0.0]]
     """
     hot = np.asarray(truth, dtype=float)
     return 1 - hot.T @ hot / _positives(truth)[:, None]
@@ -104,6 +110,9 @@ def best_thresholds(probs, truth) -> np.ndarray:
 
     For development clips. Halfway to the next lower probability, so that a clip a little below is
     still said. An emotion that no clip has gets infinity: it is never said.
+
+    >>> best_thresholds([[0.1], [0.2], [0.4]], [[0], [1], [1]]).round(2).tolist()
+    [0.15]
     """
     probs, truth = matrix(probs, "probs").astype(float), np.asarray(truth, dtype=bool)
     thresholds = np.full(probs.shape[1], np.inf)

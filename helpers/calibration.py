@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 from scipy.special import log_softmax, softmax
 
+from helpers.errors import CourseError
 from helpers.estimators import Estimator
 
 FEW = 20  # a calibration set below this many clips is fitted with a warning
@@ -19,6 +20,8 @@ def _checked(logits, y) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.utils.validation import check_array
 
     logits = check_array(logits, dtype=np.float64, ensure_min_features=2)
+    if logits.min() >= 0 and np.allclose(logits.sum(axis=1), 1, atol=1e-3):
+        raise CourseError("logits: these are probabilities; give the logits before the softmax")
     y = np.asarray(y)
     if y.shape != (len(logits),) or y.dtype.kind not in "iu":
         raise ValueError(f"y: {len(logits)} integers expected, got {y.dtype} of shape {y.shape}")
@@ -37,12 +40,15 @@ def _checked(logits, y) -> tuple[np.ndarray, np.ndarray]:
 class _Calibrator(Estimator):
     """What the three calibrators share: checks, class numbers and ``predict``."""
 
-    def fit(self, logits, y):
-        """Fit on ``logits (n, K)`` and ``y (n,)``. ValueError for NaN or labels off the columns."""
+    def fit(self, logits, y, speakers=None):
+        """Fit on ``logits (n, K)`` and ``y (n,)``. ValueError for NaN or labels off the columns.
+
+        ``speakers (n,)``, whose clips these are: only a temperature makes use of them.
+        """
         logits, y = _checked(logits, y)
         self.classes_ = np.arange(logits.shape[1])
         self.n_features_in_ = logits.shape[1]
-        self._fit(logits, y)
+        self._fit(logits, y, speakers)
         return self
 
     def predict_proba(self, logits):
@@ -69,6 +75,10 @@ class TemperatureScaling(_Calibrator):
     one error in n + 2 clips (Platt 1999); otherwise it stays within ``lowest`` and ``highest``.
     The largest probability stays where it was, so accuracy does not change.
 
+    A few tuning speakers can be far from the next ones. With ``speakers``, T is the most probable
+    one when log T is standard normal beforehand and each speaker counts as one clip: two voices
+    leave T near 1, many leave it where the likelihood puts it. That prior is ours.
+
     ``temperature_``: the T found.
     """
 
@@ -76,19 +86,21 @@ class TemperatureScaling(_Calibrator):
         self.lowest = lowest
         self.highest = highest
 
-    def _fit(self, logits, y):
+    def _fit(self, logits, y, speakers):
         from scipy.optimize import minimize
 
         n, k = logits.shape
+        voices = np.inf if speakers is None else len(np.unique(speakers))
         target = np.eye(k)[y]
-        if (logits[np.arange(n), y] == logits.max(axis=1)).all():
+        if speakers is None and (logits[np.arange(n), y] == logits.max(axis=1)).all():
             warnings.warn("every clip is right: T is that of one error in n + 2", stacklevel=3)
             target = np.where(target > 0, 1 - 1 / (n + 2), 1 / (n + 2) / (k - 1))
 
         def loss(theta):
             log_p = log_softmax(logits * np.exp(-theta[0]), axis=1)
             slope = ((target - np.exp(log_p)) * logits).sum() * np.exp(-theta[0])
-            return -(target * log_p).sum() / n, np.array([slope / n])
+            prior = theta[0] ** 2 / 2  # -log density of log T, but for a constant
+            return -(target * log_p).sum() / n + prior / voices, slope / n + theta / voices
 
         limits = np.log([self.lowest, self.highest])
         tight = {"gtol": 1e-9, "ftol": 1e-14}
@@ -115,7 +127,7 @@ class VectorScaling(_Calibrator):
     def __init__(self, pull: float = 1e-3):
         self.pull = pull
 
-    def _fit(self, logits, y):
+    def _fit(self, logits, y, speakers):
         from scipy.optimize import minimize
 
         n, k = logits.shape
@@ -144,7 +156,7 @@ class IsotonicCalibration(_Calibrator):
     ``curves_``: K fitted ``IsotonicRegression``.
     """
 
-    def _fit(self, logits, y):
+    def _fit(self, logits, y, speakers):
         from sklearn.isotonic import IsotonicRegression
 
         probs = softmax(logits, axis=1)
@@ -160,15 +172,17 @@ class IsotonicCalibration(_Calibrator):
         return np.where(total > 0, mapped / np.where(total > 0, total, 1), probs)
 
 
-def by_turn(calibrator, logits, labels, tune) -> tuple[list, np.ndarray]:
+def by_turn(calibrator, logits, labels, tune, speakers=None) -> tuple[list, np.ndarray]:
     """One copy of ``calibrator`` a turn, fitted on that turn's tune part; ``(fitted, probs)``.
 
-    ``logits (turns, n, K)``, ``labels (n,)``, ``tune``: row numbers of each turn's tune part (known
-    emotions only). ``probs (turns, n, K)``: all clips as each turn's model and calibrator see them;
-    NaN where the turn's model was not asked (``logits`` are NaN there).
+    ``logits (turns, n, K)``, ``labels`` and ``speakers (n,)``, ``tune``: row numbers of each turn's
+    tune part (known emotions only). ``probs (turns, n, K)``: all clips as each turn's model and
+    calibrator see them; NaN where the turn's model was not asked (``logits`` are NaN there).
     """
     fitted = [
-        type(calibrator)(**calibrator.get_params()).fit(z[rows], labels[rows])
+        type(calibrator)(**calibrator.get_params()).fit(
+            z[rows], labels[rows], None if speakers is None else speakers[rows]
+        )
         for z, rows in zip(logits, tune, strict=True)
     ]
     probs = np.full(np.shape(logits), np.nan)

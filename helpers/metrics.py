@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from helpers.arrays import class_labels, probabilities
+from helpers.errors import CourseError
+
 BINS = 15
 FLOOR_DRAWS = 200
 SMALLEST = 1e-12  # a probability of zero on the true class costs -log(1e-12) = 27.6, not infinity
@@ -42,10 +45,19 @@ class Bins:
         return self.confidence - self.accuracy
 
 
+def _checked(probs, labels) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (n, K) and class numbers (n,) among their columns, or CourseError."""
+    probs = probabilities(probs)
+    labels = class_labels(labels, len(probs))
+    if labels.max() >= probs.shape[1]:
+        raise CourseError(f"labels: class {labels.max()} has no column among {probs.shape[1]}")
+    return probs.astype(float), labels
+
+
 def top_label(probs, labels) -> tuple[np.ndarray, np.ndarray]:
     """Confidence ``(n,)`` of the most probable class, and whether that class is right."""
-    probs = np.asarray(probs, dtype=float)
-    return probs.max(axis=1), probs.argmax(axis=1) == np.asarray(labels)
+    probs, labels = _checked(probs, labels)
+    return probs.max(axis=1), probs.argmax(axis=1) == labels
 
 
 def _bin_numbers(confidence, edges) -> np.ndarray:
@@ -65,6 +77,8 @@ def reliability(confidence, correct, bins: int = BINS, equal_mass: bool = False)
     Also for one class: ``reliability(probs[:, k], labels == k)``.
     """
     confidence, correct = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)
+    if not np.all((confidence > -1e-6) & (confidence < 1 + 1e-6)):
+        raise CourseError("confidence: expected numbers from 0 to 1; apply softmax to logits first")
     edges = _mass_edges(confidence, bins) if equal_mass else np.linspace(0, 1, bins + 1)
     number = _bin_numbers(confidence, edges)
     counts = np.bincount(number, minlength=len(edges) - 1)
@@ -131,7 +145,7 @@ def nll(probs, labels) -> float:
     >>> round(nll([[0.5, 0.5]], [1]), 4)  # log 2
     0.6931
     """
-    probs, labels = np.asarray(probs, dtype=float), np.asarray(labels)
+    probs, labels = _checked(probs, labels)
     return float(-np.log(np.maximum(probs[np.arange(len(labels)), labels], SMALLEST)).mean())
 
 
@@ -141,8 +155,9 @@ def brier(probs, labels) -> float:
     >>> brier([[1.0, 0.0], [1.0, 0.0]], [0, 1])
     1.0
     """
-    wrong = np.array(probs, dtype=float)
-    wrong[np.arange(len(wrong)), np.asarray(labels)] -= 1
+    probs, labels = _checked(probs, labels)
+    wrong = probs.copy()
+    wrong[np.arange(len(wrong)), labels] -= 1
     return float((wrong**2).sum(axis=1).mean())
 
 
@@ -152,7 +167,7 @@ def ece_noise(probs, bins: int = BINS, draws: int = FLOOR_DRAWS, seed: int = 0) 
     Each draw calls every clip right with a probability equal to its own confidence. What is left
     is the noise of a finite sample.
     """
-    confidence = np.asarray(probs, dtype=float).max(axis=1)
+    confidence = probabilities(probs).max(axis=1)
     member = np.eye(bins)[_bin_numbers(confidence, np.linspace(0, 1, bins + 1))]  # (n, b)
     right = np.random.default_rng(seed).random((draws, len(confidence))) < confidence
     return np.abs((right - confidence) @ member).sum(axis=1) / len(confidence)
@@ -203,6 +218,8 @@ class Undefined(ValueError):
 
 def _two_sides(scores, unknown) -> tuple[np.ndarray, np.ndarray]:
     scores, unknown = np.asarray(scores, dtype=float), np.asarray(unknown, dtype=bool)
+    if scores.shape != unknown.shape or not np.isfinite(scores).all():
+        raise CourseError(f"scores: expected one finite number for each of {unknown.size} clips")
     if unknown.all() or not unknown.any():
         raise Undefined("ranking metrics need known and unknown clips; one side is empty")
     return scores, unknown

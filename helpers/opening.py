@@ -41,7 +41,9 @@ class Opened:
 
     @cached_property
     def _calibrated(self):
-        return by_turn(TemperatureScaling(), self.art.logits, self.art.labels, self.tune)
+        return by_turn(
+            TemperatureScaling(), self.art.logits, self.art.labels, self.tune, self.art.speakers
+        )
 
     @property
     def temperatures(self) -> np.ndarray:

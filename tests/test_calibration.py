@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import NotFittedError
@@ -20,6 +20,7 @@ from helpers.calibration import (
     VectorScaling,
     by_turn,
 )
+from helpers.errors import CourseError
 from helpers.metrics import nll
 
 CALIBRATORS = [TemperatureScaling, VectorScaling, IsotonicCalibration]
@@ -206,3 +207,60 @@ def test_by_turn_leaves_rows_that_a_turn_was_not_asked_for():
     assert np.isnan(part[0, 30:]).all()
     np.testing.assert_array_equal(part[0, :30], full[0, :30])
     np.testing.assert_array_equal(part[1], full[1])
+
+
+def test_few_speakers_leave_the_temperature_near_one():
+    z, y = sample(0, n=500, sharpness=3.0)
+    free = np.log(TemperatureScaling().fit(z, y).temperature_)
+    found = []
+    for n in (1, 2, 5, 20, 200):
+        model = TemperatureScaling().fit(z, y, np.arange(len(y)) % n)
+        found.append(np.log(model.temperature_))
+        # By hand: the mean loss rises where the prior pulls, -d loss / d log T = log T / n.
+        step, losses = 1e-4, []
+        for theta in (found[-1] - step, found[-1] + step):
+            log_p = log_softmax(z * np.exp(-theta), axis=1)
+            losses.append(-log_p[np.arange(len(y)), y].mean())
+        assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(found[-1] / n, abs=1e-4)
+    assert 0 < found[0] < found[1] < found[2] < found[3] < found[4] < free
+    assert found[-1] == pytest.approx(free, rel=0.05)
+
+
+def test_two_right_speakers_do_not_make_it_sure_of_everything():
+    z = np.eye(3)[np.arange(40) % 3] * 4.0
+    right = np.arange(40) % 3
+    assert 0.5 < TemperatureScaling().fit(z, right, np.arange(40) % 2).temperature_ < 1
+
+
+def test_by_turn_hands_over_the_speakers():
+    z, y = sample(0, n=400, sharpness=3.0)
+    z, speakers = np.stack([z, z]), np.arange(len(y)) % 4
+    rows = [np.arange(0, 200), np.arange(200, 400)]
+    fitted, _ = by_turn(TemperatureScaling(), z, y, rows, speakers)
+    alone = TemperatureScaling().fit(z[1][rows[1]], y[rows[1]], speakers[rows[1]])
+    assert fitted[1].temperature_ == alone.temperature_
+
+
+def test_probabilities_in_place_of_logits_are_refused():
+    z, y = sample(0)
+    with pytest.raises(CourseError, match="before the softmax"):
+        TemperatureScaling().fit(softmax(z, axis=1), y)
+
+
+def test_a_strong_pull_leaves_the_logits_as_they_are():
+    model = VectorScaling(pull=1e6).fit(*sample(0, sharpness=3.0))
+    assert np.allclose(model.weight_, 1, atol=1e-3) and np.allclose(model.bias_, 0, atol=1e-3)
+
+
+class Zero:
+    """A curve that is zero everywhere."""
+
+    def predict(self, probs):
+        return np.zeros(len(probs))
+
+
+def test_isotonic_keeps_the_softmax_where_every_class_is_zero():
+    z, y = sample(0)
+    model = IsotonicCalibration().fit(z, y)
+    model.curves_ = [Zero()] * 4
+    assert np.allclose(model.predict_proba(z), softmax(z, axis=1))

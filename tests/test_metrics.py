@@ -8,6 +8,7 @@ from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, roc_auc_score
 
 from helpers import metrics
+from helpers.errors import CourseError
 
 
 def sample(seed, n=200, classes=4):
@@ -73,6 +74,7 @@ def test_nll_and_brier():
 def test_order_of_rows_and_of_classes_does_not_matter(seed):
     probs, labels = sample(seed, 80)
     probs = probs.round(1) + 1e-3  # ties
+    probs /= probs.sum(axis=1, keepdims=True)
     rng = np.random.default_rng(seed)
     rows, columns = rng.permutation(80), rng.permutation(4)
     for score in (metrics.ece, metrics.adaptive_ece, metrics.mce, metrics.nll, metrics.brier):
@@ -180,3 +182,41 @@ def test_ranking_needs_both_sides():
     for score in (metrics.auroc, metrics.aupr, metrics.fpr95):
         with pytest.raises(ValueError, match="one side is empty"):
             score([1, 2], [True, True])
+
+
+@pytest.mark.parametrize("n", [20, 40, 60, 200])
+def test_fpr95_flags_95_percent_exactly_where_that_is_a_whole_number_of_clips(n):
+    scores = np.arange(n, dtype=float)  # unknown; 95 % are those from n / 20 up
+    found = metrics.fpr95(np.append(scores, [n / 20 - 0.5, n / 20 + 0.5]), np.arange(n + 2) < n)
+    assert found == 0.5
+
+
+GOOD, NAMES = np.array([[0.7, 0.3], [0.2, 0.8]]), np.array([0, 1])
+
+
+@pytest.mark.parametrize(
+    ("probs", "labels", "message"),
+    [
+        (np.array([[4.0, -1.0], [0.5, 2.0]]), NAMES, "softmax"),
+        (GOOD * [[1.0], [np.nan]], NAMES, "NaN"),
+        (GOOD, np.array([0, -1]), "from 0 up"),
+        (GOOD, np.array([0, 2]), "no column"),
+        (GOOD, np.array([0]), "expected 2"),
+        (GOOD, np.array([0.0, 1.0]), "class numbers"),
+    ],
+)
+@pytest.mark.parametrize("metric", [metrics.ece, metrics.nll, metrics.brier, metrics.mce])
+def test_wrong_arrays_are_refused(metric, probs, labels, message):
+    with pytest.raises(CourseError, match=message):
+        metric(probs, labels)
+
+
+def test_wrong_scores_and_confidences_are_refused():
+    with pytest.raises(CourseError, match="finite"):
+        metrics.auroc([0.1, np.nan], [True, False])
+    with pytest.raises(CourseError, match="each of 2"):
+        metrics.fpr95([0.1, 0.2, 0.3], [True, False])
+    with pytest.raises(CourseError, match="0 to 1"):
+        metrics.reliability([0.5, 3.0], [True, False])
+    with pytest.raises(CourseError, match="softmax"):
+        metrics.ece_noise(np.array([[4.0, -1.0]]))

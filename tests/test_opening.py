@@ -40,7 +40,9 @@ def test_probabilities_are_calibrated_by_the_tuning_speakers_of_their_turn(art):
     found = opening.opened("tiny")
     for turn, rows in enumerate(found.tune):
         assert (art.split[turn, rows] == "tune").all() and (art.labels[rows] >= 0).all()
-        fitted = TemperatureScaling().fit(art.logits[turn, rows], art.labels[rows])
+        fitted = TemperatureScaling().fit(
+            art.logits[turn, rows], art.labels[rows], art.speakers[rows]
+        )
         assert found.temperatures[turn] == fitted.temperature_
         here = found.turn == turn
         want = softmax(found.logits[here] / fitted.temperature_, axis=1)

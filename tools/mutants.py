@@ -7,6 +7,7 @@ a copy of the clone, and each must fail there once its patch is applied.
 """
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -42,7 +43,8 @@ def copied(folder: Path) -> None:
 def tested(folder: Path, tests: list[str]) -> subprocess.CompletedProcess:
     """Run tests on the code in `folder`, with no bytecode kept that would outlive a patch."""
     command = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    own = os.environ | {"PYTHONPATH": str(folder)}
+    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True)
 
 
 def patched(folder: Path, patch: Path, *options: str) -> bool:

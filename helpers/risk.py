@@ -1,0 +1,48 @@
+"""A threshold that keeps its promise on speakers not yet heard (lesson 04). Plain arrays only.
+
+A speaker is let down when too many of the answers that it gets are wrong. Clips of one speaker tell
+little about the next, so speakers are what is counted: n of them bound the share that is let down.
+"""
+
+import numpy as np
+
+from helpers.errors import CourseError
+
+
+def promise(failures: int, n: int, delta: float = 0.1) -> float:
+    """Upper bound, wrong with chance ``delta``, on a share of which n draws showed ``failures``.
+
+    Clopper & Pearson 1934, one side.
+
+    >>> round(promise(0, 5), 2)  # no failure among five speakers
+    0.37
+    """
+    from scipy.stats import beta
+
+    if not 0 <= failures <= n or n < 1:
+        raise CourseError(f"promise: {failures} failures among {n} are no count")
+    return 1.0 if failures == n else float(beta.ppf(1 - delta, failures + 1, n - failures))
+
+
+def controlled_threshold(confidence, correct, speakers, wrong=0.1, failing=0.3, delta=0.1) -> float:
+    """Lowest confidence from which answers may be given; inf where these speakers allow none.
+
+    ``confidence (n,)``, ``correct (n,)``, ``speakers (n,)`` of clips that their model never met.
+    Promised, but for a chance of ``delta``: at most a share ``failing`` of new speakers is let
+    down, with more than ``wrong`` of its answers wrong. Thresholds are tried from the top and the
+    first that cannot be promised ends it, so that all tries together have that one chance to fail
+    (Angelopoulos et al. 2021, fixed sequence testing).
+    """
+    confidence, correct = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=bool)
+    people, who = np.unique(speakers, return_inverse=True)
+    if not confidence.shape == correct.shape == who.shape:
+        raise CourseError("controlled_threshold: one confidence, answer and speaker a clip")
+    kept, errors, lowest = np.zeros(len(people)), np.zeros(len(people)), float("inf")
+    for level in np.unique(confidence)[::-1]:
+        here = confidence == level
+        kept += np.bincount(who[here], minlength=len(people))
+        errors += np.bincount(who[here & ~correct], minlength=len(people))
+        if promise(int(np.sum(errors > wrong * kept)), len(people), delta) > failing:
+            break
+        lowest = float(level)
+    return lowest

@@ -4,11 +4,15 @@ A speaker is let down when too many of the answers that it gets are wrong. Clips
 little about the next, so speakers are what is counted: n of them bound the share that is let down.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
+from helpers.arrays import class_labels, probabilities
 from helpers.errors import CourseError
 
 
+@lru_cache
 def promise(failures: int, n: int, delta: float = 0.1) -> float:
     """Upper bound, wrong with chance ``delta``, on a share of which n draws showed ``failures``.
 
@@ -46,3 +50,20 @@ def controlled_threshold(confidence, correct, speakers, wrong=0.1, failing=0.3, 
             break
         lowest = float(level)
     return lowest
+
+
+def conformal_sets(probs, labels, new, miss=0.1, by_class=False) -> np.ndarray:
+    """Emotions (m, K) bool that stay possible for the rows of ``new (m, K)``.
+
+    The truth is among them but for a share ``miss`` of clips, on average over clips like those of
+    ``probs (n, K)``, ``labels (n,)``; with ``by_class`` also within each emotion. No promise is
+    made for one speaker. Score: 1 - p of the class (Vovk et al. 2005; Sadinle et al. 2019).
+    """
+    probs, new = probabilities(probs), probabilities(new, "new")
+    labels = class_labels(labels, len(probs))
+    scores, kept = 1 - probs[np.arange(len(labels)), labels], np.zeros(new.shape, dtype=bool)
+    for k in range(new.shape[1]):
+        like = np.sort(scores[labels == k] if by_class else scores)
+        as_strange = len(like) - np.searchsorted(like, 1 - new[:, k])  # (m,) as strange or more
+        kept[:, k] = (as_strange + 1) / (len(like) + 1) > miss
+    return kept

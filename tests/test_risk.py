@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from crepes import ConformalClassifier
+from scipy.special import softmax
 from scipy.stats import binomtest
 
 from helpers.errors import CourseError
-from helpers.risk import controlled_threshold, promise
+from helpers.risk import conformal_sets, controlled_threshold, promise
 
 
 @pytest.mark.parametrize(("failures", "n"), [(0, 5), (1, 8), (3, 19), (0, 1)])
@@ -65,3 +67,35 @@ def test_the_promise_is_kept_on_new_speakers():
 def test_unlike_lengths_are_refused():
     with pytest.raises(CourseError, match="a clip"):
         controlled_threshold([0.5, 0.6], [True], ["a"])
+
+
+def sample(seed, n, classes=4):
+    rng = np.random.default_rng(seed)
+    probs = softmax(rng.normal(scale=2, size=(n, classes)), axis=1)
+    return probs, (probs.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(max=classes - 1)
+
+
+@pytest.mark.parametrize("by_class", [False, True])
+@pytest.mark.parametrize("miss", [0.05, 0.2])
+def test_conformal_sets_are_those_of_crepes(by_class, miss):
+    (probs, labels), (new, _) = sample(0, 200), sample(1, 300)
+    ours = conformal_sets(probs, labels, new, miss, by_class)
+    for k in range(4):
+        rival, like = ConformalClassifier(), labels == k if by_class else labels >= 0
+        rival.fit(1 - probs[like, labels[like]])
+        theirs = rival.predict_set(1 - new[:, [k]], confidence=1 - miss, smoothing=False)
+        assert np.array_equal(ours[:, k], theirs[:, 0].astype(bool))
+
+
+def test_conformal_sets_hold_the_truth_as_often_as_promised():
+    held = []
+    for seed in range(100):
+        (probs, labels), (new, truth) = sample(seed, 60), sample(1000 + seed, 200)
+        held.append(conformal_sets(probs, labels, new)[np.arange(200), truth].mean())
+    assert 0.9 - 0.01 < np.mean(held) < 0.93
+
+
+def test_a_class_without_clips_is_never_ruled_out():
+    probs, labels = sample(0, 100)
+    kept = conformal_sets(probs[labels < 3], labels[labels < 3], probs, by_class=True)
+    assert kept[:, 3].all() and not kept[:, :3].all()

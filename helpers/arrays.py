@@ -34,11 +34,13 @@ def probabilities(values, name: str = "probs") -> np.ndarray:
     return probs
 
 
-def class_labels(y, rows: int, name: str = "labels") -> np.ndarray:
-    """``y`` as integers (rows,), one a row, none negative."""
+def class_labels(y, rows: int, name: str = "labels", classes: int | None = None) -> np.ndarray:
+    """``y`` as integers (rows,), one a row, none negative, all below ``classes`` if given."""
     labels = np.asarray(y)
     if labels.shape != (rows,) or labels.dtype.kind not in "iu" or (rows and labels.min() < 0):
         raise CourseError(f"{name}: expected {rows} class numbers from 0 up, one a row")
+    if classes is not None and labels.max() >= classes:
+        raise CourseError(f"{name}: class {labels.max()} has no column among {classes}")
     return labels
 
 

@@ -47,11 +47,8 @@ class Bins:
 
 def _checked(probs, labels) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (n, K) and class numbers (n,) among their columns, or CourseError."""
-    probs = probabilities(probs)
-    labels = class_labels(labels, len(probs))
-    if labels.max() >= probs.shape[1]:
-        raise CourseError(f"labels: class {labels.max()} has no column among {probs.shape[1]}")
-    return probs.astype(float), labels
+    probs = probabilities(probs).astype(float)
+    return probs, class_labels(labels, len(probs), classes=probs.shape[1])
 
 
 def top_label(probs, labels) -> tuple[np.ndarray, np.ndarray]:
@@ -94,9 +91,8 @@ def _weighted_gap(bins: Bins) -> float:
 def ece(probs, labels, bins: int = BINS) -> float:
     """Expected calibration error of the top label: sum over bins of |B|/N |acc(B) - conf(B)|.
 
-    Source 1, section 8.2 (which does not say how many bins; 15 as in source 5). A confidence of
-    exactly 1.0 is counted in the last bin, 0.0 in the first. Above zero even for a perfectly
-    calibrated model: see :func:`ece_floor`. Built in lesson 03.
+    Source 1, section 8.2 (how many bins it does not say; 15 as in source 5). A confidence of 1.0
+    is counted in the last bin. Above zero even for a calibrated model: ``ece_floor``. Lesson 03.
 
     >>> round(ece([[0.9, 0.1], [0.9, 0.1]], [0, 1]), 6)  # 0.9 sure, right half the time
     0.4
@@ -164,8 +160,7 @@ def brier(probs, labels) -> float:
 def ece_noise(probs, bins: int = BINS, draws: int = FLOOR_DRAWS, seed: int = 0) -> np.ndarray:
     """ECEs ``(draws,)`` that a *perfectly calibrated* model with these confidences would show.
 
-    Each draw calls every clip right with a probability equal to its own confidence. What is left
-    is the noise of a finite sample.
+    Each draw calls every clip right with a chance equal to its own confidence.
     """
     confidence = probabilities(probs).max(axis=1)
     member = np.eye(bins)[_bin_numbers(confidence, np.linspace(0, 1, bins + 1))]  # (n, b)
@@ -276,8 +271,7 @@ def oscr(scores, unknown, correct) -> float:
     """Area under correct-classification rate over false-positive rate (Dhamija et al. 2018).
 
     A clip is accepted while its score is at or below a threshold. CCR = share of known clips
-    accepted *and* classified right; FPR = share of unknown clips accepted. ``correct`` is read
-    on known clips only.
+    accepted *and* right (``correct``, read on known clips only); FPR = unknown clips accepted.
     """
     scores, unknown = _two_sides(scores, unknown)
     right = ~unknown & np.asarray(correct, dtype=bool)

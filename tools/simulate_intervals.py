@@ -77,12 +77,12 @@ def moments(logits, tuned, emotion, speaker, turn) -> dict:
 
 def estimate(corpus: str) -> dict:
     """Embed a corpus, fit a head a turn on the training speakers, take the moments."""
-    from helpers import corpora, emotions, encoders, probe, splits
+    from helpers import corpora, embed, emotions, encoders, probe, splits
 
     frame = corpora.frame(corpus)
     known, unknown = emotions.partition(corpus, set(frame["emotion"]))
     names = [*known, *unknown]
-    X = encoders.embed(frame["path"], encoders.load("embedded"))
+    X = embed.embed(frame["path"], encoders.load("embedded"))
     emotion = np.array([names.index(e) for e in frame["emotion"]])
     turns = splits.rotation(frame, FOLDS, seed=0)
     logits = np.full((len(turns), len(frame), len(known)), np.nan)

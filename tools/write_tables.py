@@ -185,6 +185,18 @@ def ensemble() -> str:
     return measured("ensemble", [(FOUR, "four corpora"), *MAIN])
 
 
+def intervals() -> str:
+    """What the intervals held in simulation: coverage in %, mean width over what is needed."""
+    kept = json.loads((REFERENCE / "intervals.json").read_text(encoding="utf-8"))["corpora"]
+    columns = [(name, title, n) for name, title in reversed(MAIN) for n in kept[name]]
+    body = [
+        [what, *("{coverage:.1%}, {width_over_needed:.2f}".format(**kept[c][n][what])
+                 for c, _, n in columns)]
+        for what in kept["emodb"]["4"]
+    ]  # fmt: skip
+    return rows(["", *(f"{title}, {n} speakers" for _, title, n in columns)], body)
+
+
 def gallery() -> str:
     """Links to the figures that `collect_reference.py` took from the executed lessons."""
     columns = [*MAIN, *LARGE, ("embedded", "embedded corpus")]
@@ -204,6 +216,7 @@ TABLES = {
     "spine": spine,
     "unknown": unknown,
     "ensemble": ensemble,
+    "intervals": intervals,
     "gallery": gallery,
     "training": lambda: rows(*encoder_tables.training()),
     "hours": lambda: rows(*encoder_tables.hours()),

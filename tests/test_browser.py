@@ -24,8 +24,10 @@ FLAGS = """--headless --no-sandbox --disable-gpu --no-first-run --disable-backgr
 --virtual-time-budget=5000""".split()
 # A window is at least 500 pixels wide: a frame is as narrow as a phone.
 FRAME = """<iframe id="frame" src="{page}" style="border:0;width:{width}px;height:900px"></iframe>
-<pre id="said"></pre><script>onload = () => {{
+<pre id="said"></pre><script>onload = async () => {{
   const page = frame.contentDocument, root = page.documentElement;
+  root.getBoundingClientRect();  // lays out, and so asks for the fonts that it needs
+  await page.fonts.ready;
   const wide = [...page.querySelectorAll("pre, p, li, td, h1, h2, h3, .input_area, main")]
     .filter(e => e.clientWidth && e.scrollWidth > e.clientWidth + 1).map(e => e.outerHTML);
   const font = [...page.fonts].map(f => f.family + " " + f.status);

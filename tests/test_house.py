@@ -34,7 +34,7 @@ OWED_IMPORTS: set[str] = set()
 OWED_LENGTH: set[str] = set()
 OWED_LESSONS = {
     "02_fine_tune", "03_calibration", "04_reliability_diagrams",
-    "06_openmax", "07_clustering", "08_pad_labelling", "09_ensemble",
+    "07_clustering", "08_pad_labelling", "09_ensemble",
 }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ class OnlineClustering(Estimator):
 
     def fit(self, embeddings, y=None):
         """Start anew, then ``partial_fit``."""
-        self._forget()
+        vars(self).pop("counts_", None)
         return self.partial_fit(embeddings)
 
     def fit_predict(self, embeddings, y=None) -> np.ndarray:
@@ -44,33 +44,27 @@ class OnlineClustering(Estimator):
         """Take in ``embeddings (n, H)`` one after the other."""
         if not -1 <= self.threshold <= 1:
             raise CourseError(f"threshold: expected a cosine from -1 to 1, got {self.threshold}")
-        if not hasattr(self, "_units"):
-            self._forget()
-        used = len(self.counts_)
+        used = len(getattr(self, "counts_", ()))
         embeddings = matrix(embeddings, "embeddings", self._means.shape[1] if used else None)
-        if not used:
-            self._means = np.empty((8, embeddings.shape[1]))
-            self._units = np.empty_like(self._means)
-            self._counts = np.empty(8, dtype=np.int64)
-        labels = np.empty(len(embeddings), dtype=np.int64)
+        if not used:  # room for eight clusters, doubled whenever it is full
+            self._means, self._units = np.zeros((2, 8, embeddings.shape[1]))
+            self._counts = np.zeros(8, dtype=np.int64)
+        self.labels_ = np.empty(len(embeddings), dtype=np.int64)
         for i, item in enumerate(_units(embeddings)):
-            best, similarity = -1, -np.inf
-            if used:
-                cosines = self._units[:used] @ item
-                best = int(cosines.argmax())
-                similarity = cosines[best]
-            if similarity < self.threshold:
-                if used == len(self._counts):
-                    self._double()
+            cosines = self._units[:used] @ item
+            best = int(cosines.argmax()) if used else 0
+            if not used or cosines[best] < self.threshold:
                 best, used = used, used + 1
-                self._means[best], self._counts[best] = 0, 0
+                if used > len(self._counts):
+                    for name in ("_means", "_units", "_counts"):
+                        old = getattr(self, name)
+                        setattr(self, name, np.concatenate([old, np.zeros_like(old)]))
             self._counts[best] += 1
             mean = self._means[best]
             mean += (item - mean) / self._counts[best]  # the source's update, rearranged
             self._units[best] = mean / (sqrt(mean @ mean) or 1)
-            labels[i] = best
+            self.labels_[i] = best
         self.prototypes_, self.counts_ = self._means[:used], self._counts[:used]
-        self.labels_ = labels
         return self
 
     @property
@@ -80,7 +74,7 @@ class OnlineClustering(Estimator):
 
     def predict(self, embeddings) -> np.ndarray:
         """The cluster of each row, nothing learnt; -1 where none is similar enough: (n,)."""
-        if not len(getattr(self, "counts_", ())):
+        if not hasattr(self, "counts_"):
             raise CourseError("OnlineClustering: nothing was taken in yet; call partial_fit first")
         embeddings = matrix(embeddings, "embeddings", self.prototypes_.shape[1])
         labels = np.empty(len(embeddings), dtype=np.int64)
@@ -90,15 +84,6 @@ class OnlineClustering(Estimator):
             best = np.where(cosines.max(axis=1) >= self.threshold, cosines.argmax(axis=1), -1)
             labels[block] = best
         return labels
-
-    def _forget(self):
-        self._means = self._units = np.empty((0, 0))
-        self._counts = self.counts_ = np.empty(0, dtype=np.int64)
-
-    def _double(self):
-        self._means = np.concatenate([self._means, np.empty_like(self._means)])
-        self._units = np.concatenate([self._units, np.empty_like(self._units)])
-        self._counts = np.concatenate([self._counts, np.empty_like(self._counts)])
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -127,6 +112,13 @@ def supported_silhouette(distances, labels, min_support: int = 5) -> float:
     return float(each[large[labels]].sum() / len(labels))
 
 
+def arrive(items, threshold, order) -> np.ndarray:
+    """Clusters (n,) of ``items (n, H)`` when they arrive in this ``order (n,)`` of row numbers."""
+    labels = np.empty(len(items), dtype=np.int64)
+    labels[order] = OnlineClustering(threshold).fit(items[order]).labels_
+    return labels
+
+
 def choose_similarity(
     embeddings, seed: int = 0, candidates: int = 20, orders: int = 3, min_support: int = 5
 ):
@@ -145,20 +137,16 @@ def choose_similarity(
     items = unit(items[rng.permutation(len(items))[:1000]].astype(np.float64))
     cosines = np.clip(items @ items.T, -1, 1)
     between = cosines[np.triu_indices(len(items), 1)]
-    grid = np.unique(np.quantile(between, np.linspace(0.02, 0.98, candidates)))
-    far = np.maximum(1 - cosines, 0)
+    far = 1 - cosines
     np.fill_diagonal(far, 0)
     shuffles = [rng.permutation(len(items)) for _ in range(orders)]
-    rows = []
-    for threshold in grid:
-        scores, sizes = [], []
-        for order in shuffles:
-            labels = np.empty(len(items), dtype=np.int64)
-            labels[order] = OnlineClustering(threshold).fit(items[order]).labels_
-            sizes.append(labels.max() + 1)
-            scores.append(supported_silhouette(far, labels, min_support))
-        rows.append((threshold, np.mean(scores), np.mean(sizes)))
-    found = np.array(rows)
+    found = []
+    for threshold in np.unique(np.quantile(between, np.linspace(0.02, 0.98, candidates))):
+        tried = [arrive(items, threshold, order) for order in shuffles]
+        scores = [supported_silhouette(far, labels, min_support) for labels in tried]
+        sizes = [labels.max() + 1 for labels in tried]
+        found.append((threshold, np.mean(scores), np.mean(sizes)))
+    found = np.array(found)
     if not found[:, 1].any():
         warnings.warn("no δ splits these items: all are joined", stacklevel=2)
         return float(between.min()), found

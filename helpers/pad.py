@@ -4,12 +4,12 @@ Derived in lesson 08. PAD: pleasure, arousal, dominance. ``vectors (K, 3)`` are 
 of the known emotions in the order of the columns of ``probs (n, K)``; candidates map names to them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from helpers.arrays import blocks, matrix, probabilities
-from helpers.errors import CourseError, nearest
+from helpers.errors import CourseError
 
 
 def pad_points(probs, vectors) -> np.ndarray:
@@ -57,38 +57,16 @@ def reach(vectors, candidates: Mapping[str, tuple]) -> dict[str, float]:
 
     hull = matrix(vectors, "vectors", 3)
     others = matrix(list(candidates.values()), "candidates", 3)
+    one, free = np.append(np.ones(len(hull)), 0), [(0, None)] * len(hull) + [(None, None)]
     depths = {}
     for name, own in zip(candidates, others, strict=True):
-        normals = others - own
-        lengths = np.linalg.norm(normals, axis=1)
-        real = lengths > 0
-        if not real.any():
+        rivals = others[(others != own).any(axis=1)]
+        if not len(rivals):
             depths[name] = np.inf
             continue
-        offsets = (others**2).sum(axis=1) / 2 - (own**2).sum() / 2
-        weights, one = np.zeros(len(hull) + 1), np.ones((1, len(hull) + 1))
-        weights[-1], one[0, -1] = -1, 0
-        solved = linprog(
-            weights,
-            A_ub=np.column_stack([normals @ hull.T, lengths])[real],
-            b_ub=offsets[real],
-            A_eq=one,
-            b_eq=[1],
-            bounds=[(0, None)] * len(hull) + [(None, None)],
-        )
-        if not solved.success:
-            raise CourseError(f"candidates: no answer for {name}: {solved.message}")
-        depths[name] = float(-solved.fun)
+        normals = rivals - own
+        sides = np.column_stack([normals @ hull.T, np.linalg.norm(normals, axis=1)])
+        offsets = ((rivals**2).sum(axis=1) - own @ own) / 2
+        # Of λ and r, Σ λ = 1, the greatest r: ``one - 1`` is -1 in its place and else 0.
+        depths[name] = float(-linprog(one - 1, sides, offsets, [one], [1], free).fun)
     return depths
-
-
-def reachable_share(table_: Mapping[str, tuple], known: Iterable[str], unknown: Iterable[str]):
-    """Share of the ``unknown`` names that eq. 4-5 can give; candidates: all of ``table_``."""
-    known, unknown = list(known), list(unknown)
-    for name in known + unknown:
-        if name not in table_:
-            raise CourseError(f"{name!r} has no PAD vector{nearest(name, table_)}")
-    if not unknown:
-        raise CourseError("unknown: no emotion given; the share of none is undefined")
-    depths = reach([table_[name] for name in known], table_)
-    return float(np.mean([depths[name] >= -1e-9 for name in unknown]))

@@ -37,7 +37,6 @@ OWED_LESSONS = {
     "03_calibration",
     "04_reliability_diagrams",
     "07_clustering",
-    "08_pad_labelling",
     "09_ensemble",
 }
 

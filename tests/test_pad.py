@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from helpers import arrays
 from helpers.emotions import PAD, PAD_SOURCE
-from helpers.errors import CourseError
 from helpers.pad import name_points, pad_points, reach
 
 KNOWN = ("neutral", "happy", "sad", "angry", "surprised")

@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST ?=
+# A thread of torch that waits sleeps: spinning doubles the CPU time where others use the machine.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: course lab site students check test nightly reference benchmark clean
 

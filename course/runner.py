@@ -86,6 +86,8 @@ def _finished(run: Path, name: str, fingerprint: str) -> dict | None:
 def _environment(setting: Setting, records: Path):
     """What kernels inherit: pinned threads and hashes, and no network where none is needed."""
     pinned = {f"{kind}_NUM_THREADS": threads() for kind in ("OMP", "MKL")}  # torch
+    # A thread that waits sleeps: spinning doubles the CPU time where others use the machine.
+    pinned["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
     pinned["OPENBLAS_NUM_THREADS"] = "1"  # numpy: on small matrices threads wait on each other
     pinned |= {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     pinned["PYTHONPATH"] = os.pathsep.join(

@@ -132,6 +132,19 @@ def test_cpu_seconds_count_the_children_of_a_kernel(go, world):
     assert used["02_fine_tune"] > used["01_data"] + 0.1
 
 
+@pytest.mark.parametrize(("said", "wanted"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(
+    go, world, monkeypatch, said, wanted
+):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if said:
+        monkeypatch.setenv("OMP_WAIT_POLICY", said)
+    ask = f"import os\nassert os.environ['OMP_WAIT_POLICY'] == {wanted!r}"
+    write_lesson(world / "lessons" / "01_data.ipynb", ask)
+    assert go() == 0
+    assert os.environ.get("OMP_WAIT_POLICY") == said  # the run's own environment is put back
+
+
 def test_half_a_sweep_says_what_is_missing(go, world):
     write_lesson(world / "lessons" / "03_calibration.ipynb", RECORD)
     assert go("--seed", "0", "1") == 0

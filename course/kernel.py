@@ -12,6 +12,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from traitlets.config import Config
 
+from helpers import corpora
 from helpers.errors import CourseError
 
 logging.getLogger("papermill").setLevel(logging.ERROR)
@@ -29,7 +30,8 @@ class CourseEngine(NBClientEngine):
     """papermill's own engine, with one more cell: the parameters now, and the CPU time used.
 
     papermill injects values below the tagged cell; a lesson that sets them again would run on
-    something else than was asked for, and say nothing.
+    something else than was asked for, and say nothing. Cells tagged ``joined`` are left out where
+    the corpus is not joined of several.
     """
 
     @classmethod
@@ -44,6 +46,10 @@ class CourseEngine(NBClientEngine):
             extra_arguments=["--IPKernelApp.log_level=50"],
             config=Config({"KernelManager": {"transport_encryption": encryption}}),
         )
+        if len(corpora.parts(expected["corpus"])) == 1:
+            cells = [c for c in nb_man.nb.cells if "joined" not in c.metadata.get("tags", [])]
+            progress(len(nb_man.nb.cells) - len(cells))
+            nb_man.nb.cells[:] = cells
         question = QUESTION.format(", ".join(expected))
         cell = nbformat.v4.new_code_cell(question, metadata={"papermill": {}})
         nb_man.nb.cells.append(cell)

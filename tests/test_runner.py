@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -73,6 +74,25 @@ def test_an_absent_part_of_joined_corpora_is_the_lessons_business(world, monkeyp
     assert "01_data: cell" in (said := capsys.readouterr().err) and "tess" in said
     found = results.read_results(world / "out" / "results.json")["notebooks"]
     assert list(found) == ["09_ensemble"] and found["09_ensemble"]["n"]["value"] > 0
+
+
+def test_cells_for_joined_corpora_run_on_joined_corpora_only(world, monkeypatch):
+    lesson = write_lesson(world / "lessons" / "09_ensemble.ipynb", "# Joined", RECORD, "print(1)")
+    nb = nbformat.read(lesson, as_version=4)
+    for cell in nb.cells[2:4]:  # prose and code
+        cell.metadata["tags"] = ["joined"]
+    nbformat.write(nb, lesson)
+    monkeypatch.setattr(runner, "run", partial(runner.run, folder=world / "lessons"))
+    one, two = f"folder:{world / 'clips'}", f"folder:{world / shutil.copytree('clips', 'more')}"
+    for corpus, tagged, recorded in ((one, 0, []), (f"{one}+{two}", 2, ["ece_after"])):
+        out = world / f"out-{tagged}"
+        words = ["run", "--corpus", corpus, "--encoder", str(world / "tiny"), "--out", str(out)]
+        assert cli.main(words) == 0
+        cells = nbformat.read(out / "notebooks" / lesson.name, as_version=4).cells
+        assert sum("joined" in cell.metadata.get("tags", []) for cell in cells) == tagged
+        assert any(cell.source == "print(1)" for cell in cells)
+        found = results.read_results(out / "results.json")["notebooks"]
+        assert list(found.get("09_ensemble", {})) == recorded
 
 
 def test_relative_paths_are_meant_from_where_you_stand(world, monkeypatch, tmp_path):

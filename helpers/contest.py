@@ -84,13 +84,15 @@ class Outcome:
 def run(art, frozen, names=tuple(GRIDS), prevalence=pseudo.PREVALENCE) -> dict[str, Outcome]:
     """Each detector picks settings and threshold on pseudo-unknowns, then scores the test clips.
 
-    ``frozen (n, H)``: embeddings of the clips of ``art`` before fine-tuning. In each turn only its
-    own tuning speakers choose, so no test clip and no unknown emotion has a say.
+    ``frozen (n, H)``: embeddings of the clips of ``art`` before fine-tuning, (turns, n, H) where
+    each turn has a space of its own. In each turn only its own tuning speakers choose, so no test
+    clip and no unknown emotion has a say.
     """
     found = {name: [] for name in names}
     for turn in range(art.turns):
         here = case(art, turn)
-        trials = pseudo.trials(frozen, art.labels, art.speakers, here.fit, here.held, here.held)
+        space = frozen if np.ndim(frozen) == 2 else frozen[turn]
+        trials = pseudo.trials(space, art.labels, art.speakers, here.fit, here.held, here.held)
         heard = art.how["corpus"], art.how["encoder"]
         options = {(n, i): d for n in names for i, d in enumerate(grid(n, *heard))}
         results = pseudo.tune(options, trials.values(), prevalence)

@@ -1,15 +1,22 @@
-"""What lessons 03-08 open first: the artefact of lesson 02, and its test clips."""
+"""What lessons 03-08 open first: the artefact of lesson 02, its test clips, and their voices.
 
-from dataclasses import dataclass
+found = opened(corpus, encoder, seed, profile, out)
+known = enrolled(found)  # the same clips by voices enrolled with 10 clips each, skewed draw
+nobody = enrolled(found, k=0)  # the same clips, nobody enrolled: compare in pairs with `known`
+"""
+
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from helpers import corpora, finetune
+from helpers import corpora, encoders, finetune, voice
 from helpers.artefact import Artefact
 from helpers.calibration import TemperatureScaling, by_turn
 from helpers.errors import CourseError
+from helpers.profiles import PROFILES
+from helpers.voice import MOST, SIZE, VoicedProbe
 
 
 @dataclass(frozen=True)
@@ -56,10 +63,39 @@ class Opened:
         return self._calibrated[1][self.turn, self.rows]
 
     @cached_property
+    def encoder(self) -> encoders.Encoder:
+        """The frozen encoder that the artefact was made from."""
+        return encoders.load(self.art.how["encoder"], self.art.how["dtype"])
+
+    @cached_property
+    def states(self) -> np.ndarray:
+        """Frozen states (n, layers + 1, 2H) before any fine-tuning, mean and deviation."""
+        settings, out = PROFILES[self.art.how["profile"]], self.art.folder.parents[1]
+        return finetune.states(self.frame["path"], self.encoder, settings, out, progress=False)
+
+    @property
     def frozen(self) -> np.ndarray:
-        """Embeddings (n, H) before any fine-tuning, for pseudo-unknowns."""
-        how, out = self.art.how, self.art.folder.parents[1]
-        return finetune.frozen(self.art, self.frame, how["encoder"], out, progress=False)
+        """Embeddings (n, H) before any fine-tuning, for pseudo-unknowns: mean of the last layer."""
+        return self.states[:, -1, : self.states.shape[-1] // 2]
+
+    @cached_property
+    def several(self) -> np.ndarray:
+        """Embeddings (n, H') of several layers, before any fine-tuning, mean and deviation."""
+        return self.states[:, list(self.encoder.thirds)].reshape(len(self.states), -1)
+
+    @cached_property
+    def heads(self) -> dict[bool, list]:
+        """A turn's head on `several` and where it puts all clips (n, d); True: with voices."""
+        art, X = self.art, self.several
+        train = [np.r_[art.part(t, "train"), art.part(t, "stop")] for t in range(art.turns)]
+        size = min(SIZE, X.shape[1], *(len(rows) // 2 for rows in train))  # alike in all turns
+        heads = {}
+        for voiced in (False, True):
+            heads[voiced] = []
+            for rows in train:
+                head = VoicedProbe(size, voiced).fit(X[rows], art.labels[rows], art.speakers[rows])
+                heads[voiced].append((head, head.transform(X, art.speakers)))
+        return heads
 
 
 def opened(corpus="embedded", encoder="embedded", seed=0, profile="quick", out="runs/course",
@@ -79,3 +115,64 @@ def opened(corpus="embedded", encoder="embedded", seed=0, profile="quick", out="
             f"{corpus}: every emotion here is taught; this lesson needs one that is not"
         )
     return found
+
+
+class Enrolled(Opened):
+    """What `enrolled` gives."""
+
+    @property
+    def frozen(self) -> np.ndarray:
+        """The same space (turns, n, d): no label has gone into it."""
+        return self.art.embeddings
+
+
+def enrolled(found: Opened, k=10, kind="skewed", draw=0) -> Enrolled:
+    """`found` by a frozen encoder that knows each tuning and test speaker by `k` clips of theirs.
+
+    It is read like `found`: `art.embeddings (turns, n, d)` are several layers less the voice,
+    standardised, in `d` components; `art.logits` are those of a probe on them. `k=0`: nobody is
+    enrolled, training speakers neither. `kind`, and `draw`, its number: see `voice.draw`. Enrolled
+    clips are in no part; what is scored is the same for every `k`, so figures can be paired.
+    "transductive": by all clips of a speaker, unknown emotions too, scored where the skewed draw of
+    that number is; a roof, never a result.
+    """
+    art, roof = found.art, kind == "transductive"
+    neutral = list(art.classes).index("neutral") if "neutral" in art.classes else -1
+    drawn = voice.draw(
+        "skewed" if roof else kind, art.labels, art.speakers, neutral,
+        seed=1000 * art.how["seed"] + draw, most=MOST,
+    )  # fmt: skip
+    if not 0 <= k <= MOST:
+        raise CourseError(f"enrolled: k from 0 to {MOST}, not {k}")
+    clips = np.arange(len(art.labels)) if roof else drawn.clips[k]
+    known = with_voices(art, found.several, found.heads[k > 0], clips, drawn.scored)
+    keep = np.isin(found.rows, drawn.scored)
+    rows, turn = found.rows[keep], found.turn[keep]
+    return Enrolled(found.frame, known, known.logits[turn, rows], rows, turn)
+
+
+def with_voices(art, X, heads, clips, scored) -> Artefact:
+    """`art` as heads (see `Opened.heads`) hear it that know its speakers by rows `clips`.
+
+    `X (n, H)`. Rows that are not `scored` are taken out of what a turn tunes on and tests.
+    """
+    late = np.isin(art.split, ("tune", "test"))  # (turns, n)
+    embeddings, logits = [], []
+    for turn, (head, points) in enumerate(heads):
+        rows, mine = np.flatnonzero(late[turn]), clips[late[turn, clips]]
+        here, points = head.enrol(X[mine], art.speakers[mine]), points.copy()
+        points[rows] = here.transform(X[rows], art.speakers[rows])
+        embeddings.append(points)
+        logits.append(points @ head.head_[0].T + head.head_[1])
+    out = late & ~np.isin(np.arange(len(art.labels)), scored)
+    return replace(
+        art,
+        split=np.where(out, "enrol", art.split),
+        fold=np.where(np.isin(np.arange(len(art.labels)), scored), art.fold, -1),
+        embeddings=np.stack(embeddings),
+        logits=np.stack(logits),
+        head_weight=np.stack([head.head_[0] for head, _ in heads]),
+        head_bias=np.stack([head.head_[1] for head, _ in heads]),
+        segment_logits=[],
+        segment_owner=[],
+    )

@@ -9,10 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from helpers import probe
 from helpers.arrays import blocks, matrix
 from helpers.errors import CourseError
 from helpers.estimators import Estimator
 
+MOST = 10  # clips that a speaker is enrolled by
+SIZE = 100  # components of the space, at most half as many as training clips
 MOST_NEUTRAL, ONE_OTHER = 3, 0.7  # clips of a neutral draw; share of one emotion in a skewed one
 
 
@@ -78,6 +81,51 @@ class Voice(Estimator):
         return mean, np.sqrt(squares / max(k - 1 + tau, 1e-9)) + 1e-9
 
 
+class VoicedProbe(Estimator):
+    """Take the voice out, standardise, PCA; the linear probe on the ``size`` components.
+
+    Ledoit-Wolf and its kin shrink towards equal variances, so the scale of a dimension must say
+    nothing; PCA leaves fewer directions than clips. Nothing but the head reads a label.
+    ``voiced=False``: the same for people of whom nothing is known, training speakers included.
+    Fitted: ``voice_``, ``space_``, ``C_`` (chosen by unseen training speakers), ``head_``:
+    weight (K, size) and bias (K,).
+    """
+
+    def __init__(self, size=SIZE, voiced=True):
+        self.size, self.voiced = size, voiced
+
+    def fit(self, X, y, speakers):
+        """Fit on clips of training speakers, each enrolled by their own; ``y (n,)`` 0..K-1."""
+        from sklearn.decomposition import PCA
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        self.voice_ = Voice().fit(X, speakers)
+        self.space_ = make_pipeline(StandardScaler(), PCA(self.size, random_state=0))
+        points = self.space_.fit_transform(self._heard(X, speakers))
+        self.C_ = probe.choose(points[:, None], y, speakers).C
+        self.head_ = probe.fit(points, y, self.C_)
+        return self
+
+    def enrol(self, X, speakers):
+        """A copy that knows these speakers, see ``Voice.enrol``."""
+        other = copy.copy(self)
+        other.voice_ = self.voice_.enrol(X, speakers)
+        return other
+
+    def transform(self, X, speakers) -> np.ndarray:
+        """(n, H) -> (n, size): the space that detectors and the head read."""
+        return self.space_.transform(self._heard(X, speakers))
+
+    def decision_function(self, X, speakers) -> np.ndarray:
+        """Logits (n, K)."""
+        weight, bias = self.head_
+        return self.transform(X, speakers) @ weight.T + bias
+
+    def _heard(self, X, speakers):
+        return self.voice_.transform(X, speakers) if self.voiced else matrix(X, "X")
+
+
 class Enrolment(NamedTuple):
     """``clips[k]``: rows enrolled at k clips a speaker; ``scored``: the rows scored at every k."""
 
@@ -85,7 +133,7 @@ class Enrolment(NamedTuple):
     scored: np.ndarray
 
 
-def draw(kind: str, y, speakers, neutral: int, seed: int = 0, most: int = 10) -> Enrolment:
+def draw(kind: str, y, speakers, neutral: int, seed: int = 0, most: int = MOST) -> Enrolment:
     """Draw the clips by which each speaker is enrolled, for k from 0 to ``most``, or as far as go.
 
     ``neutral``: the class number of neutral. Only known emotions are enrolled, each keeps a clip to

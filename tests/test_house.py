@@ -34,8 +34,6 @@ OWED_IMPORTS: set[str] = set()
 OWED_LENGTH: set[str] = set()
 OWED_LESSONS = {
     "02_fine_tune",
-    "03_calibration",
-    "04_reliability_diagrams",
     "07_clustering",
     "09_ensemble",
 }

@@ -144,25 +144,26 @@ def _whole_columns(heads: list[str], body: list[list[str]]) -> list[list[str]]:
 
 
 def aims() -> str:
-    """Each aim, and what the reference runs say of it (in percent)."""
-    columns = [*MAIN, *LARGE]
+    """Each aim, and what the reference runs say of it: one rule for all."""
+    columns = [*MAIN, *LARGE, (FOUR, "four corpora")]
     files = [results.read_results(REFERENCE / f"{name}.json") for name, _ in columns]
     heads, body = [title for _, title in columns], []
     for aim in measures.aims():
-        side = "above" if "above" in aim else "below"
+        side, figure = "above" if "above" in aim else "below", measures.measure(aim["lesson"], aim["key"])
         cells = []
         for column, file in zip(columns, files, strict=True):
             entry = file["notebooks"].get(aim["lesson"], {}).get(aim["key"])
-            cell = _cell(entry, "percent")
+            cell = _cell(entry, figure["unit"])
             if aim["key"] == "uar_gain_over_probe" and column in LARGE:  # two linear heads
                 cell = "not fine-tuned"
             elif entry is not None and entry["value"] is not None:
                 cell = f"{results.verdict(entry, **{side: aim[side]})}: {cell}"
             cells.append(cell + (OLDER if entry and older(file["run"], aim["lesson"]) else ""))
-        what = measures.measure(aim["lesson"], aim["key"])["what"]
-        body.append([f"{what}, {side} {100 * aim[side]:.1f}", *cells])
-    body = _whole_columns(heads, body)
-    return rows(["aim, %", *heads], body)
+        bound = _cell({"value": aim[side]}, figure["unit"])
+        percent = ", %" if figure["unit"] in PERCENT else ""
+        body.append([f"{figure['what']}{percent}, {side} {bound}", *cells])
+    body = _whole_columns(heads, [line for line in body if set(line[1:]) != {"–"}])
+    return rows(["aim", *heads], body)
 
 
 def headline() -> str:

@@ -149,7 +149,8 @@ def aims() -> str:
     files = [results.read_results(REFERENCE / f"{name}.json") for name, _ in columns]
     heads, body = [title for _, title in columns], []
     for aim in measures.aims():
-        side, figure = "above" if "above" in aim else "below", measures.measure(aim["lesson"], aim["key"])
+        side = "above" if "above" in aim else "below"
+        figure = measures.measure(aim["lesson"], aim["key"])
         cells = []
         for column, file in zip(columns, files, strict=True):
             entry = file["notebooks"].get(aim["lesson"], {}).get(aim["key"])

@@ -22,7 +22,7 @@ from course.settings import Setting, check_corpus, choose, encoder_folder
 from helpers import corpora
 from helpers.errors import CourseError
 
-PATIENCE = 60  # seconds that a run may stay locked after its worker was lost
+PATIENCE = 600  # seconds that a run of a lost worker or an interrupted sweep has to end
 ANSWER = 5  # seconds that a scheduler has to answer
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -38,11 +38,11 @@ def one(words: list[str], out: str, where: str, environment: dict[str, str]) -> 
     place = get_worker().address
     try:
         with filelock.FileLock(Path(out) / ".lock", timeout=PATIENCE):
-            pass  # of a worker that was lost: its process needs a moment to end
+            pass  # whoever was at work here has ended
     except filelock.Timeout:
         return {"place": place, "status": 1, "said": [f"another run is at work in {out}"]}
-    except FileNotFoundError:
-        pass  # the first to come
+    except OSError as error:
+        return {"place": place, "status": 1, "said": [f"{out}: {error.strerror}"]}
     command = [sys.executable, "-m", "course.workers", "run", *words, "--out", out]
     options = {"cwd": where, "env": os.environ | environment, "stdin": subprocess.PIPE}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
@@ -133,45 +133,45 @@ def run(
     if workers and "OMP_NUM_THREADS" not in os.environ:
         used = str(max(1, int(used) // workers))
     pinned = {"OMP_NUM_THREADS": used, "SER_CORPORA": str(corpora.root())}
-    with locked(out), _cluster(workers, scheduler) as client:
-        plan(out, settings, lessons)
-        print(f"{len(settings)} runs into {out}, {used} threads each", flush=True)
-        futures = {
-            setting.name: client.submit(
-                one,
-                _words(lessons, setting),
-                str((out / setting.name).resolve()),
-                str(Path.cwd()),
-                pinned,
-                key=setting.name,
-                pure=False,
-            )
-            for setting in settings
-        }
-        try:
-            return _gather(client, futures)
-        finally:
-            if workers:
-                client.cluster.close()
+    with locked(out):
+        plan(out, settings, lessons)  # a folder that is full or read-only shows before any start
+        with _cluster(workers, scheduler) as client:
+            print(f"{len(settings)} runs into {out}, {used} threads each", flush=True)
+            try:
+                return _gather([_submit(client, lessons, s, out, pinned) for s in settings])
+            finally:
+                if workers:
+                    client.cluster.close()
 
 
-def _gather(client, futures: dict) -> list[str]:
+def _submit(client, lessons: list[str], setting: Setting, out: Path, environment: dict):
+    """Hand a run to a worker; its key is its folder, for two sweeps may share a scheduler."""
+    folder = str((out / setting.name).resolve())
+    words = _words(lessons, setting)
+    return client.submit(one, words, folder, str(Path.cwd()), environment, key=folder, pure=False)
+
+
+def _gather(futures: list) -> list[str]:
     """Wait for every run, say each as it ends, return what failed."""
-    from distributed import KilledWorker, as_completed
+    from distributed import CancelledError, KilledWorker, as_completed
     from tqdm import tqdm
 
     failed = []
     bar = tqdm(total=len(futures), unit="run", disable=None, file=sys.stdout, dynamic_ncols=True)
     with bar:
-        for future in as_completed(futures.values()):
+        for future in as_completed(futures):
             try:
                 ended = future.result()
             except KilledWorker:
                 ended = {"place": "its worker", "status": 1, "said": ["lost time and again"]}
+            except CancelledError:
+                lost = "the scheduler was lost; start it, and give the same command again"
+                raise CourseError(lost) from None
+            name = Path(future.key).name
             if ended["status"]:
                 said = ended["said"] or [f"ended with status {ended['status']}"]
-                failed += [f"{future.key} on {ended['place']}: {line}" for line in said]
-            bar.write(f"{future.key}: {'failed' if ended['status'] else 'done'}", file=sys.stdout)
+                failed += [f"{name} on {ended['place']}: {line}" for line in said]
+            bar.write(f"{name}: {'failed' if ended['status'] else 'done'}", file=sys.stdout)
             bar.update()
     return failed
 

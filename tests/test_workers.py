@@ -1,21 +1,26 @@
 """A sweep on two local workers: figures as without them, a lost worker, and what can go wrong."""
 
+import errno
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import filelock
 import psutil
 import pytest
+from awkward import put
 from conftest import write_lesson
 
-from course import cli, workers
+from course import cli, folders, workers
 from helpers import results
+from helpers.errors import CourseError
 
 pytest.importorskip("distributed", reason="no Dask here: the extra 'cluster' is not installed")
 ROOT = Path(__file__).resolve().parents[1]
@@ -152,12 +157,77 @@ def test_two_schedulers_on_one_folder(world, capsys):
     assert "another run is at work" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written(world, capsys):
-    (world / "out").mkdir(mode=0o500)
+@pytest.mark.parametrize("kind", ["ENOSPC", "EDQUOT", "EROFS", "EACCES"])
+def test_a_full_or_read_only_folder_is_told_before_a_cluster_starts(
+    world, monkeypatch, capsys, kind
+):
+    def fail(path, content):
+        raise OSError(getattr(errno, kind), os.strerror(getattr(errno, kind)), str(path))
+
+    monkeypatch.setattr(folders, "write_json", fail)
+    monkeypatch.setattr(workers, "_cluster", lambda *_: pytest.fail("a cluster was started"))
     assert go(world, "--workers", "1") == 1
     said = capsys.readouterr().err
-    assert "out" in said and said.count("\n") == 1
+    assert str(world / "out") in said and said.count("\n") == 1
+    assert ("free some" in said) == (kind in ("ENOSPC", "EDQUOT"))
+
+
+@pytest.fixture
+def on_worker(monkeypatch):
+    """``on_worker(out)``: what a worker says of a run that it is given."""
+    import distributed
+
+    monkeypatch.setattr(distributed, "get_worker", lambda: SimpleNamespace(address="tcp://here"))
+    return lambda out, where: workers.one(["--help"], str(out), str(where), {})
+
+
+def test_what_a_worker_cannot_write_or_finds_at_work_fails_that_run_alone(
+    world, monkeypatch, on_worker
+):
+    assert on_worker(world / "new", world / "absent")["said"] == [
+        f"no folder {world / 'absent'} on this worker"
+    ]
+    put(world / "file", b"")  # where the run's folder should be
+    assert on_worker(world / "file", world)["said"] == [f"{world / 'file'}: File exists"]
+    monkeypatch.setattr(workers, "PATIENCE", 0.1)
+    (world / "out").mkdir()
+    with filelock.FileLock(world / "out" / ".lock"):
+        ended = on_worker(world / "out", world)
+    assert ended["status"] == 1 and "another run is at work" in ended["said"][0]
+
+
+def test_a_worker_waits_for_a_run_of_an_interrupted_sweep(world, monkeypatch, on_worker):
+    (world / "out").mkdir()
+    lock = filelock.FileLock(world / "out" / ".lock", thread_local=False)
+    lock.acquire()
+    began = []
+    monkeypatch.setattr(
+        workers.subprocess, "Popen", lambda *_, **__: began.append(lock.is_locked) or 1 / 0
+    )
+    threading.Timer(0.5, lock.release).start()
+    with pytest.raises(ZeroDivisionError):
+        on_worker(world / "out", world)
+    assert began == [False] and workers.PATIENCE >= 600
+
+
+def test_two_sweeps_on_one_scheduler_are_kept_apart_by_their_folders(tmp_path):
+    keys = []
+    client = SimpleNamespace(submit=lambda *words, key, pure: keys.append((key, words[2])))
+    for out in ("a", "b"):
+        workers._submit(client, [], workers.Setting(), tmp_path / out, {})
+    assert keys[0] != keys[1] and all(key == folder for key, folder in keys)
+    assert Path(keys[0][0]) == tmp_path / "a" / workers.Setting().name
+
+
+def test_a_scheduler_that_is_lost_is_one_line(monkeypatch):
+    import distributed
+
+    def lost():
+        raise distributed.CancelledError
+
+    monkeypatch.setattr(distributed, "as_completed", iter)
+    with pytest.raises(CourseError, match="the scheduler was lost; .* same command again"):
+        workers._gather([SimpleNamespace(result=lost, key="x")])
 
 
 def test_bad_usage(world, capsys):

@@ -30,8 +30,10 @@ FRAME = """<iframe id="frame" src="{page}" style="border:0;width:{width}px;heigh
   await page.fonts.ready;
   const wide = [...page.querySelectorAll("pre, p, li, td, h1, h2, h3, .input_area, main")]
     .filter(e => e.clientWidth && e.scrollWidth > e.clientWidth + 1).map(e => e.outerHTML);
+  const cut = [...page.querySelectorAll(".formula")].filter(e => e.scrollHeight > e.clientHeight)
+    .map(e => e.outerHTML);
   const font = [...page.fonts].map(f => f.family + " " + f.status);
-  said.textContent = JSON.stringify([root.scrollWidth, root.clientWidth, wide, font]);
+  said.textContent = JSON.stringify([root.scrollWidth, root.clientWidth, [...wide, ...cut], font]);
 }}</script>"""
 LINES = ["print('" + "a long line " * 9 + "')", "print('x' * 400)"]
 TABLE = "import pandas as pd\npd.DataFrame({f'column {i}': [i / 7] for i in range(9)})"
@@ -51,6 +53,11 @@ def out(tmp_path_factory):
 
     root = tmp_path_factory.mktemp("run")
     prose = "# Words\n\n" + "`a_very_long_name_of_something_in_code` and more " * 9
+    prose += r"""
+
+$$\Sigma_c = \frac{1}{N_c - 1} \sum_{n: y_n = c} (\hat{f}_n - \mu_c)^\top + \epsilon I$$
+
+$$d = \sqrt{(\hat{f} - \mu_c)^\top \Sigma_c^{-1} (\hat{f} - \mu_c)} \qquad u = \sum_{c=1}^K z_c$$"""
     folded = FOLDED.format("\n\n".join(f"Paragraph {i}." for i in range(200)))
     path = write_lesson(root / "notebooks" / "03_x.ipynb", prose, *LINES, TABLE, folded)
     nb = nbformat.read(path, as_version=4)

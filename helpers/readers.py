@@ -99,9 +99,8 @@ def crema_d(tree: Tree) -> Iterator[dict]:
     for row in _table(tree, r"processedResults/tabulatedVotes\.csv"):
         ids = next(iter(row))  # its first column has no name
         if ids in CREMA_VOTES:
-            raise CourseError(
-                "tabulatedVotes.csv: the column of row ids is missing; fetch it again"
-            )
+            why = "the column of row ids is missing; fetch it again"
+            raise CourseError(f"{tree.folder}: tabulatedVotes.csv: {why}")
         if row[ids].startswith("1"):
             counts = {name: int(row[letter]) for letter, name in CREMA_VOTES.items()}
             votes.setdefault(row["fileName"], Counter()).update(counts)

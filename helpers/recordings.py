@@ -5,18 +5,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from helpers import tables
-from helpers.emotions import ALIASES, canonical, plain
-from helpers.errors import CourseError
+from helpers.emotions import ALIASES, EMOTIONS, canonical, plain
+from helpers.errors import CourseError, nearest
 from helpers.tree import Tree
 
 CSV = "or list the clips in a CSV (path, emotion, speaker) and give folder:PATH.csv"
+EXPECTED = f"expected emotion/clip, or speaker/emotion/clip, {CSV}"
 PART = re.compile(  # of a split: such levels are passed over
     r"(.*[ _.-])?(train|training|val|valid|validation|dev|devel|test|testing|eval|evaluation|fold"
     r"|cv|split|holdout|heldout)([ _.-]?(set|data|split|\w?\d+))*"
 )
 NOBODY = re.compile(  # where nothing but such names is left, nobody is named
     r"(day|date|session|take|week|round|batch|part|set|subset|rec)s?[ _.-]?\d+"
-    r"|\d{4}[ _.-]?\d\d[ _.-]?\d\d|audio|wavs?|clips?|data|speech|recordings?"
+    r"|\d{4}[ _.-]?\d\d[ _.-]?\d\d|\d\d[ _.-]\d\d[ _.-]\d{4}"
+    r"|(fe)?males?|(wo)?m[ae]n|girls?|boys?|[fm]"
+    r"|audio|wavs?|clips?|data|speech|recordings?"
 )
 
 
@@ -80,14 +83,11 @@ def _class_folders(tree: Tree) -> Iterator[dict]:
 def _emotion(path: Path, folders: list[str]) -> int:
     """Return which of the folders above a clip names its emotion."""
     at = _labels(folders)
-    if not folders:
-        expected = "expected emotion/clip, or speaker/emotion/clip"
-        raise CourseError(f"{path}: no folder above it names an emotion; {expected}, {CSV}")
-    try:
-        found = {canonical(folders[i]) for i in at or [-1]}
-    except CourseError as error:
-        raise CourseError(f"{path}: {error}") from None
-    if len(found) > 1:
+    if not at:
+        hint = nearest(folders[-1], EMOTIONS) if folders else ""
+        known = f"names: {', '.join(EMOTIONS)}"
+        raise CourseError(f"{path}: no folder above it names an emotion{hint}; {EXPECTED}; {known}")
+    if len({canonical(folders[i]) for i in at}) > 1:
         both = " and ".join(folders[i] for i in at)
         raise CourseError(f"{path}: {both} both name an emotion; rename one")
     return at[-1]

@@ -13,8 +13,8 @@ SOUND = (
     rb"RIFF....WAVE|RF64|RIFX|riff|fLaC|OggS|FORM....AIF|caff|\.snd|NIST_1A|ID3|\xff[\xf3\xfa\xfb]"
 )
 KINDS = {  # how the file begins: what it is, and what to do
-    rb"version https://git-lfs": "a Git LFS pointer, the sound was not fetched; git lfs pull",
-    rb"\S*/annex/objects": "a git-annex pointer, the sound was not fetched; git annex get",
+    rb"version https://git-lfs": "a Git LFS pointer, its content was not fetched; git lfs pull",
+    rb"\S*/annex/objects": "a git-annex pointer, its content was not fetched; git annex get",
     rb"\s*(\xef\xbb\xbf)?<(?i:!doctype|html|\?xml)": "a web page, not sound; download it again",
     rb"\x00\x05\x16[\x00\x07]": "what a Mac keeps beside a file, not sound; delete it",
     rb"\x1aE\xdf\xa3": f"WebM or Matroska; {MEND}",

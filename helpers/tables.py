@@ -93,9 +93,9 @@ def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
         marks, lines = said[1], lines[1:]
     mark = max(marks, key=lambda mark: lines[0][1].count(mark)) if lines else ""
     for number, line in lines:
+        if "\0" in line:
+            raise CourseError(f"{path} line {number}: a NUL byte; save it again as UTF-8")
         try:
-            if "\0" in line:
-                raise csv.Error("a NUL byte; save it again as UTF-8")
             (row,) = csv.reader([line], delimiter=mark, strict=True, skipinitialspace=True)
         except csv.Error as error:
             hint = 'a quote in a field is written "", and a line break never'

@@ -82,9 +82,10 @@ def test_two_levels_that_may_be_people_are_refused(tmp_path, levels):
 
 @pytest.mark.parametrize(
     "level", ["day1 day2 day3", "Session1 Session2 Session3", "take_1 take_2", "wav",
-              "2024-01-05 2024-01-06", "set1 set2 set3"]
+              "2024-01-05 2024-01-06", "05-01-2024 06.01.2024 07_01_2024", "set1 set2 set3",
+              "male female", "Women Men", "F M", "boys girls men"]
 )  # fmt: skip
-def test_days_and_takes_alone_are_no_people(tmp_path, level):
+def test_days_takes_and_genders_alone_are_no_people(tmp_path, level):
     tree(tmp_path, *names(level, "happy sad"))
     with pytest.raises(
         CourseError, match="name no speakers; rename them, or list the clips in a CSV"
@@ -350,10 +351,19 @@ def test_flat_names_say_what_is_expected(tmp_path, name):
         corpora.frame(f"folder:{tmp_path}")
 
 
-@pytest.mark.parametrize("folder", ["00_neutral", "proud", "hapy", "Sad!"])
-def test_a_folder_that_is_no_emotion_is_named_with_the_nearest(tmp_path, folder):
+@pytest.mark.parametrize(
+    ("folder", "near"),
+    [
+        ("00_neutral", "neutral"),
+        ("proud", ""),
+        ("hapy", "happy"),
+        ("AudioWAV", ""),
+        ("Sad!", "sad"),
+    ],
+)
+def test_a_folder_that_is_no_emotion_says_what_is_expected_and_the_nearest(tmp_path, folder, near):
     tree(tmp_path, f"anna/{folder}/1.wav")
-    with pytest.raises(
-        CourseError, match=f"1.wav: emotion '{folder}' is not in the table.*; rename"
-    ):
+    hint = rf".*\(did you mean '{near}'\?\)" * bool(near)
+    with pytest.raises(CourseError, match=f"{folder}/1.wav: no folder above it{hint}") as caught:
         corpora.frame(f"folder:{tmp_path}")
+    assert "expected emotion/clip" in str(caught.value) and "hostile" in str(caught.value)

@@ -139,7 +139,7 @@ def figures(logits, labels, speakers, turns) -> dict[str, tuple]:
     return {
         "UAR": interval(recall, said, y, **known, **share),
         "a share near 1": interval(np.mean, (second == y[:, None]).any(axis=1), **known, **share),
-        "ECE": interval(metrics.ece, sharp, y, **known, limits=(0, np.inf)),
+        "ECE": interval(metrics.ece, sharp, y, **known, **share),
         "NLL": interval(metrics.nll, sharp, y, **known, limits=(0, np.inf)),
         "Brier": interval(metrics.brier, sharp, y, **known, limits=(0, 2)),
         "AURC": interval(

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 from scipy.special import log_softmax, softmax
 
+from helpers.arrays import class_labels, matrix
 from helpers.errors import CourseError
 from helpers.estimators import Estimator
 
@@ -17,19 +18,12 @@ FEW = 20  # a calibration set below this many clips is fitted with a warning
 
 
 def _checked(logits, y) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.utils.validation import check_array
-
-    logits = check_array(logits, dtype=np.float64, ensure_min_features=2)
+    logits = matrix(logits, "logits").astype(np.float64)
+    if logits.shape[1] < 2:
+        raise CourseError("logits: one column is one class; two are the least to choose from")
     if logits.min() >= 0 and np.allclose(logits.sum(axis=1), 1, atol=1e-3):
         raise CourseError("logits: these are probabilities; give the logits before the softmax")
-    y = np.asarray(y)
-    if y.shape != (len(logits),) or y.dtype.kind not in "iu":
-        raise ValueError(f"y: {len(logits)} integers expected, got {y.dtype} of shape {y.shape}")
-    if y.min() < 0 or y.max() >= logits.shape[1]:
-        raise ValueError(
-            f"y: column numbers 0..{logits.shape[1] - 1} expected, got {y.min()}..{y.max()}; "
-            "leave clips of unknown emotions (-1) out of the calibration part"
-        )
+    y = class_labels(y, len(logits), "y, of known emotions only", classes=logits.shape[1])
     if len(y) < FEW:
         warnings.warn(f"calibration rests on {len(y)} clips; {FEW} are few", stacklevel=3)
     if len(np.unique(y)) == 1:
@@ -41,7 +35,7 @@ class _Calibrator(Estimator):
     """What the three calibrators share: checks, class numbers and ``predict``."""
 
     def fit(self, logits, y, speakers=None):
-        """Fit on ``logits (n, K)`` and ``y (n,)``. ValueError for NaN or labels off the columns.
+        """Fit on ``logits (n, K)`` and ``y (n,)``. CourseError for NaN or labels off the columns.
 
         ``speakers (n,)``, whose clips these are: only a temperature makes use of them.
         """
@@ -53,13 +47,10 @@ class _Calibrator(Estimator):
 
     def predict_proba(self, logits):
         """Calibrated probabilities ``(n, K)``; rows sum to one."""
-        from sklearn.utils.validation import check_array, check_is_fitted
+        from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        logits = check_array(logits, dtype=np.float64)
-        if logits.shape[1] != self.n_features_in_:
-            raise ValueError(f"{self.n_features_in_} columns expected, got {logits.shape[1]}")
-        return self._probabilities(logits)
+        return self._probabilities(matrix(logits, "logits", self.n_features_in_).astype(float))
 
     def predict(self, logits):
         """Column number ``(n,)`` of the most probable class."""

@@ -23,6 +23,7 @@ from helpers.errors import CourseError
 
 STEEPEST = 1e3  # shape of a Weibull at location 0 that is a step: 1/1000 of the distance wide
 FAR = 1e6  # a tail moved to begin here is a Gumbel's, whatever its unit
+DISTANCES = {"mahalanobis": Mahalanobis, "min_minus_std": MinMinusStd}
 
 
 def fit_weibull(tail, location: float = 0.0) -> tuple[float, float]:
@@ -100,11 +101,11 @@ class _OpenSet(Detector):
         """P(unknown) of each row: higher = more unknown."""
         return self.predict_proba(embeddings, logits)[:, -1]
 
-    def predict(self, embeddings, logits) -> np.ndarray:
-        """The likeliest class number; -1 where "unknown" is likeliest."""
-        probs = self.predict_proba(embeddings, logits)
-        best = probs.argmax(axis=1)
-        return np.where(best == probs.shape[1] - 1, -1, best)
+    def _logits(self, logits, rows):
+        logits = matrix(logits, "logits", len(self.weibull_)).astype(np.float64)
+        if len(logits) != rows:
+            raise CourseError(f"logits: {len(logits)} rows, but embeddings have {rows}")
+        return logits
 
 
 class PrintedOpenMax(_OpenSet):
@@ -121,18 +122,17 @@ class PrintedOpenMax(_OpenSet):
 
     def fit(self, embeddings, logits, y, head=None):
         """Class models and tails from ``embeddings (n, H)``, ``y (n,)``; each class needs a row."""
-        size = share(self.tail)
-        self.gaussians_ = Mahalanobis("full", epsilon=self.epsilon).fit(embeddings, logits, y)
-        y = class_labels(y, len(embeddings))
+        size, gaussians = share(self.tail), Mahalanobis("full", self.epsilon, space="unit")
+        self.gaussians_ = gaussians.fit(embeddings, logits, y)
         if min(np.bincount(y)) == 1:
             warnings.warn("a class has one row: its covariance is ε I alone", stacklevel=2)
         own = self.gaussians_.distances(embeddings)[np.arange(len(y)), y]
-        self.weibull_ = fit_tails(own, y, len(self.gaussians_.means_), size)
+        self.weibull_ = fit_tails(own, np.asarray(y), len(self.gaussians_.means_), size)
         return self
 
     def predict_proba(self, embeddings, logits) -> np.ndarray:
         """(n, H), (n, K) -> (n, K+1): softmax of [α z, Σ (1 - α) z] / T."""
-        logits = _same_rows(embeddings, logits, len(self.weibull_))
+        logits = self._logits(logits, len(embeddings))
         alpha = np.exp(log_alpha(self.gaussians_.distances(embeddings), self.weibull_))
         unknown = ((1 - alpha) * logits).sum(axis=1, keepdims=True)
         activations = np.hstack([alpha * logits, unknown])
@@ -143,35 +143,26 @@ class BendaleOpenMax(_OpenSet):
     """Bendale & Boulton 2016, "Towards open set deep networks", algorithms 1 and 2.
 
     Class means of the *logits* of correctly classified rows, a Weibull on the ``tail`` largest
-    distances (a count), and the ``rank`` highest logits revised, the i-th with weight
+    Euclidean distances (a count), and the ``rank`` highest logits revised, the i-th with weight
     (rank - i + 1) / rank, as their code has it (printed: (rank - i) / rank, which leaves the
-    rank-th untouched, and at rank 1 everything). ``distance``: "euclidean", as algorithm 1 prints
-    it, or "eucos", the default of their code: Euclidean / 200 + (1 - cosine). ``translate``: where
-    each tail is moved to begin, 10,000 in their libMR (MetaRecognition.h). A later PyTorch port has
-    1, and then the fit depends on the unit of the logits.
+    rank-th untouched, and at rank 1 everything). ``translate``: where each tail is moved to begin,
+    10,000 in their libMR (MetaRecognition.h). A later PyTorch port has 1, and then the fit depends
+    on the unit of the logits. (Lesson 06 tries the other distance of their code, too.)
     Fitted: ``means_ (K, K)``, ``weibull_ (K, 3)``. A class without a correct row takes all it has.
     """
 
-    def __init__(self, tail=20, rank=3, distance="euclidean", translate=10_000.0):
+    def __init__(self, tail=20, rank=3, translate=10_000.0):
         self.tail = tail
         self.rank = rank
-        self.distance = distance
         self.translate = translate
 
     def fit(self, embeddings, logits, y, head=None):
         """Class means and tails from ``logits (n, K)``, ``y (n,)`` of the training rows."""
+        if self.rank < 1 or self.tail < 3:
+            raise CourseError(f"expected rank >= 1 and tail >= 3, got {self.rank}, {self.tail}")
         logits = matrix(logits, "logits").astype(np.float64)
-        y = class_labels(y, len(logits))
         classes = logits.shape[1]
-        if self.rank < 1:
-            raise CourseError(f"rank: expected 1 or more (beyond K counts as K), got {self.rank}")
-        if self.tail < 3:
-            raise CourseError(f"tail: expected 3 distances or more, got {self.tail}")
-        positive(self.translate, "translate")
-        if self.distance not in ("euclidean", "eucos"):
-            raise CourseError(f"distance: expected euclidean or eucos, got {self.distance!r}")
-        if len(y) and y.max() >= classes:
-            raise CourseError(f"labels: class {y.max()}, but the logits have {classes} columns")
+        y = class_labels(y, len(logits), classes=classes)
         keep = logits.argmax(axis=1) == y
         for c in range(classes):
             if not (y == c).any():
@@ -181,26 +172,24 @@ class BendaleOpenMax(_OpenSet):
                 keep |= y == c
         logits, y = logits[keep], y[keep]
         self.means_ = np.stack([logits[y == c].mean(axis=0) for c in range(classes)])
-        own = self._distances(logits)[np.arange(len(y)), y]
-        self.weibull_ = fit_tails(own, y, classes, lambda n: min(n, self.tail), self.translate)
+        own, begin = (
+            self.distances(logits)[np.arange(len(y)), y],
+            positive(self.translate, "translate"),
+        )
+        self.weibull_ = fit_tails(own, y, classes, lambda n: min(n, self.tail), begin)
         return self
 
-    def _distances(self, logits) -> np.ndarray:
-        """(n, K) -> (n, K): from each row to each class mean."""
-        apart = cdist(logits, self.means_)
-        if self.distance == "euclidean":
-            return apart
-        # Their 200 suits the thousand logits of ImageNet; with few logits the cosine decides.
-        turned = np.nan_to_num(cdist(logits, self.means_, "cosine"), nan=1.0)  # no direction: 1
-        return apart / 200 + turned
+    def distances(self, logits) -> np.ndarray:
+        """Euclidean, from each row to each class mean: (n, K) -> (n, K)."""
+        return cdist(logits, self.means_)
 
     def predict_proba(self, embeddings, logits) -> np.ndarray:
         """(n, K) -> (n, K+1): softmax of [v ∘ ω, Σ v (1 - ω)]."""
-        logits = matrix(logits, "logits", len(self.weibull_)).astype(np.float64)
+        logits = self._logits(logits, len(logits))
         place = np.argsort(np.argsort(-logits, axis=1, kind="stable"), axis=1)  # 0 = the highest
         rank = min(self.rank, logits.shape[1])
         weight = np.maximum(rank - place, 0) / rank
-        omega = 1 + weight * special.expm1(log_alpha(self._distances(logits), self.weibull_))
+        omega = 1 + weight * special.expm1(log_alpha(self.distances(logits), self.weibull_))
         unknown = (logits * (1 - omega)).sum(axis=1, keepdims=True)
         return special.softmax(np.hstack([logits * omega, unknown]), axis=1)
 
@@ -210,26 +199,24 @@ class OpenMax(_OpenSet):
 
     p = softmax(z / T), so a common shift of the logits changes nothing and the row sums to one. The
     covariance is tied and shrunk; the tails (γ = ``tail``) come from *held-out* distances.
-    ``distance``: to each class, of embeddings "unit" or "scaled" (see ``distances``), of the
-    "logits" less their mean, or "min_minus_std". That one can be negative, so its Weibull begins
-    far below, where it is a Gumbel: α = exp(-exp((d - μ) / σ)).
+    ``distance`` to each class in a ``space`` (see ``distances``): "mahalanobis", or
+    "min_minus_std", which can be negative. So each tail is moved to begin far away, where a Weibull
+    is a Gumbel: α = exp(-exp((d - μ) / σ)).
     Fitted: ``gaussians_``, ``weibull_ (K, 3)``.
     """
 
-    def __init__(self, distance="min_minus_std", tail=0.5, temperature=1.0):
+    def __init__(self, distance="min_minus_std", space="scaled", tail=0.5, temperature=1.0):
         self.distance = distance
+        self.space = space
         self.tail = tail
         self.temperature = temperature
 
     def fit(self, embeddings, logits, y, head=None):
-        """Class models from ``embeddings (n, H)`` or ``logits (n, K)``, and ``y (n,)``."""
-        if self.distance not in ("unit", "scaled", "logits", "min_minus_std"):
-            raise CourseError(
-                f"distance: no {self.distance!r}; unit, scaled, logits, min_minus_std"
-            )
-        space = "raw" if self.distance == "logits" else self.distance
-        gaussians = MinMinusStd() if space == "min_minus_std" else Mahalanobis(space=space)
-        self.gaussians_ = gaussians.fit(self._points(embeddings, logits), logits, y)
+        """Class models from ``embeddings (n, H)`` and ``y (n,)``."""
+        if self.distance not in DISTANCES:
+            raise CourseError(f"distance: no {self.distance!r}; {', '.join(DISTANCES)}")
+        gaussians = DISTANCES[self.distance](space=self.space)
+        self.gaussians_ = gaussians.fit(embeddings, logits, y)
         return self
 
     def fit_held(self, embeddings, logits, y):
@@ -238,26 +225,16 @@ class OpenMax(_OpenSet):
         A class with fewer than three of them takes the tail of all classes together, which a tied
         covariance allows (with a warning).
         """
-        points, classes = self._points(embeddings, logits), len(self.gaussians_.means_)
-        y = class_labels(y, len(points))
-        if len(y) and y.max() >= classes:
-            raise CourseError(f"labels: class {y.max()} was not fitted (only 0..{classes - 1})")
-        own = self.gaussians_.class_scores(points)[np.arange(len(y)), y]
-        begin = FAR if self.distance == "min_minus_std" else None
-        self.weibull_ = fit_tails(own, y, classes, share(self.tail), begin)
+        classes = len(self.gaussians_.means_)
+        y = class_labels(y, len(embeddings), classes=classes)
+        own = self.gaussians_.class_scores(embeddings)[np.arange(len(y)), y]
+        self.weibull_ = fit_tails(own, y, classes, share(self.tail), FAR)
         return self
 
-    def _points(self, embeddings, logits):
-        if self.distance != "logits":
-            return embeddings
-        logits = np.asarray(logits)
-        return logits - logits.mean(axis=1, keepdims=True)
-
     def _log_known(self, embeddings, logits):
-        logits = _same_rows(embeddings, logits, len(self.weibull_))
-        log_probs = special.log_softmax(logits / positive(self.temperature), axis=1)
-        distances = self.gaussians_.class_scores(self._points(embeddings, logits))
-        return log_probs + log_alpha(distances, self.weibull_)
+        logits = self._logits(logits, len(embeddings)) / positive(self.temperature)
+        distances = self.gaussians_.class_scores(embeddings)
+        return special.log_softmax(logits, axis=1) + log_alpha(distances, self.weibull_)
 
     def predict_proba(self, embeddings, logits) -> np.ndarray:
         """(n, H), (n, K) -> (n, K+1)."""
@@ -267,10 +244,3 @@ class OpenMax(_OpenSet):
     def score_samples(self, embeddings, logits) -> np.ndarray:
         """-log(1 - P(unknown)): ranks as P(unknown) does, without the ties where that is 1."""
         return -special.logsumexp(self._log_known(embeddings, logits), axis=1)
-
-
-def _same_rows(embeddings, logits, classes):
-    logits = matrix(logits, "logits", classes).astype(np.float64)
-    if len(logits) != len(embeddings):
-        raise CourseError(f"logits: {len(logits)} rows, but embeddings have {len(embeddings)}")
-    return logits

@@ -60,7 +60,8 @@ class Case:
         from sklearn.base import clone
 
         held = self.held if held is None else held
-        served = copy.copy(self._once(repr(detector), partial(self._learn, clone(detector))))
+        seen = *self.inputs(self.fit), self.labels[self.fit], self.head
+        served = copy.copy(self._once(repr(detector), partial(clone(detector).fit, *seen)))
         if hasattr(served, "temperature"):
             served.temperature = self.temperature(held)
         return served.fit_held(*self.inputs(held), self.labels[held])
@@ -68,9 +69,6 @@ class Case:
     def scores(self, detector, rows, held=None) -> np.ndarray:
         """Scores (m,) that ``detector``, fitted here, gives ``rows``."""
         return self.fitted(detector, held).score_samples(*self.inputs(rows))
-
-    def _learn(self, detector):
-        return detector.fit(*self.inputs(self.fit), self.labels[self.fit], head=self.head)
 
     def _once(self, key, make):
         if key not in self._kept:
@@ -122,10 +120,12 @@ def crossed(detector, case: Case, rows, folds: int = 3) -> np.ndarray:
     """
     scores = np.empty(len(rows))
     names = np.unique(case.speakers[rows])
-    for part in np.array_split(names, min(folds, len(names))):
-        mine = np.isin(case.speakers[rows], part)
-        others = case.held[~np.isin(case.speakers[case.held], part)]
-        scores[mine] = case.scores(detector, rows[mine], others if len(others) else None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tails of a fold are thin
+        for part in np.array_split(names, min(folds, len(names))):
+            mine = np.isin(case.speakers[rows], part)
+            others = case.held[~np.isin(case.speakers[case.held], part)]
+            scores[mine] = case.scores(detector, rows[mine], others if len(others) else None)
     return scores
 
 
@@ -142,7 +142,7 @@ def tune(detectors: dict, cases, prevalence: float = PREVALENCE) -> dict[object,
     for case in cases:
         unknown = case.labels[case.score] < 0
         for name, detector in detectors.items():
-            scores = _quietly(detector, case, case.score)
+            scores = crossed(detector, case, case.score)
             curve = _f1_at_rates(scores, unknown, prevalence)
             curves[name].append([*curve, roc_auc_score(unknown, scores)])
         case._kept.clear()  # the covariances of many settings are large
@@ -161,10 +161,4 @@ def _f1_at_rates(scores, unknown, prevalence) -> np.ndarray:
 
 def threshold(detector, case: Case, rate: float) -> float:
     """Flag when score >= this: it flags a share ``rate`` of the held known clips of ``case``."""
-    return float(np.quantile(_quietly(detector, case, case.held), 1 - rate, method="higher"))
-
-
-def _quietly(detector, case, rows) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tails of a fold are thin
-        return crossed(detector, case, rows)
+    return float(np.quantile(crossed(detector, case, case.held), 1 - rate, method="higher"))

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from helpers import arrays as checks
 from helpers import clustering, metrics, pad, probe
 from helpers.detectors import (
+    ODIN,
     OF_LOGITS,
     OF_PROBABILITIES,
     Confidence,
@@ -107,6 +108,37 @@ def test_react_of_everything_in_range_is_energy():
     assert np.allclose(model.score_samples(rows), energy(rows @ weight.T + bias))
 
 
+@pytest.mark.parametrize("epsilon", [0.0, 0.05, -0.05])
+@pytest.mark.parametrize("odds", [1.0, 50.0])
+def test_odin_follows_the_gradient_that_torch_finds(epsilon, odds):
+    import torch
+
+    rng = np.random.default_rng(2)
+    rows, labels = groups(rng)
+    weight, bias = probe.fit(rows, labels)
+    new = rng.normal(size=(9, 6)) * 2
+    x = torch.tensor(new, requires_grad=True)
+    W, b = torch.tensor(weight), torch.tensor(bias)
+    log_p = torch.log_softmax((x @ W.T + b) / odds, dim=1)
+    (slope,) = torch.autograd.grad(log_p.max(dim=1).values.sum(), x)
+    moved = x.detach() + epsilon * torch.tensor(rows.std(axis=0)) * slope.sign()
+    wanted = 1 - torch.softmax((moved @ W.T + b) / odds, dim=1).max(dim=1).values
+    model = ODIN(epsilon, odds).fit(rows, None, labels, head=(weight, bias))
+    assert np.allclose(model.score_samples(new), wanted.numpy())
+
+
+def test_odin_makes_surer_and_rodin_less_sure():
+    rows, labels = groups(np.random.default_rng(3))
+    head = probe.fit(rows, labels)
+    steps = (-0.1, 0.0, 0.1)
+    models = [ODIN(e, 1.0).fit(rows, None, labels, head=head) for e in steps]
+    less, plain, surer = (model.score_samples(rows) for model in models)
+    assert np.allclose(plain, msp(softmax(rows @ head[0].T + head[1])))
+    assert np.mean(surer < plain) > 0.99 and np.mean(less > plain) > 0.99
+    with pytest.raises(CourseError, match="ODIN: give head="):
+        ODIN().fit(rows, None, labels)
+
+
 def test_the_oracle_is_a_logistic_regression_that_was_told():
     rows, labels = groups(np.random.default_rng(1))
     told = labels - 1  # class 0 is the unknown
@@ -160,15 +192,16 @@ def many():
         "printed": PrintedOpenMax(tail=0.5),
         "bendale": BendaleOpenMax(),
         "advised": OpenMax(),
-        "tied": Mahalanobis(),
-        "full": Mahalanobis("full"),
+        "tied": Mahalanobis(space="unit"),
+        "full": Mahalanobis("full", space="unit"),
         "triplet": TripletThresholds(),
-        "scaled": Mahalanobis(space="scaled"),
+        "scaled": Mahalanobis(),
         "relative": RelativeMahalanobis(),
         "min_minus_std": MinMinusStd(),
         "vim": ViM(8),
         "knn": NearestNeighbours(),
         "react": ReAct(two_sided=True),
+        "odin": ODIN(),
         "oracle": Oracle(),
     }
     fitted |= {score: Confidence(score) for score in (*OF_PROBABILITIES, *OF_LOGITS)}
@@ -207,6 +240,7 @@ SCORES = {
     "vim": ("vim.score_samples", "fz", SIMPLE),
     "knn": ("knn.score_samples", "fz", SIMPLE),
     "react": ("react.score_samples", "fz", SIMPLE),
+    "odin": ("odin.score_samples", "fz", SIMPLE),
     "oracle": ("oracle.score_samples", "fz", SIMPLE),
     "points": (lambda p: pad.pad_points(p, list(PAD.values())[:K]), "p", SIMPLE),
     "names": (lambda x: pad.name_points(x, PAD), "x", SIMPLE),  # N × 10 letters of 4 bytes
@@ -217,7 +251,6 @@ SCORES = {
     "bendale score": ("bendale.score_samples", "fz", SEVERAL),
     "advised": ("advised.predict_proba", "fz", SEVERAL),
     "advised score": ("advised.score_samples", "fz", SEVERAL),
-    "advised class": ("advised.predict", "fz", SEVERAL),
 }
 
 

@@ -12,7 +12,7 @@ from helpers import artefact, contest, metrics, probe, pseudo
 from helpers.detectors import Detector, TripletThresholds
 from helpers.distances import Mahalanobis
 from helpers.errors import CourseError
-from helpers.openmax import OpenMax, PrintedOpenMax
+from helpers.openmax import DISTANCES, OpenMax, PrintedOpenMax
 
 rng = np.random.default_rng(0)
 SPEAKERS = np.repeat([f"s{i}" for i in range(9)], 30)
@@ -199,19 +199,24 @@ def test_the_contest_gives_every_rival_its_own_settings_and_threshold(monkeypatc
     assert np.allclose(alone.scores, outcomes["openmax"].scores)  # others do not disturb it
 
 
-def test_the_recommended_form_is_fixed_on_the_other_corpus(tmp_path, monkeypatch):
-    kept = {
-        "emodb": {"distance": "logits", "tail": 1.0},
-        "ravdess": {"distance": "x", "tail": 0.25},
-    }
+def test_other_corpora_choose_and_never_the_corpus_itself(tmp_path, monkeypatch):
+    words = [contest.chosen("openmax", detector) for detector in contest.GRIDS["openmax"]]
+    f1 = {"emodb": dict.fromkeys(words, 0.0) | {words[2]: 0.6, words[4]: 0.5},
+          "ravdess": dict.fromkeys(words, 0.1) | {words[4]: 0.3}}  # fmt: skip
+    auroc = {"emodb": {"vim": 0.7, "knn": 0.9}, "ravdess": {"vim": 0.8, "knn": 0.5}}
+    kept = {corpus: {"openmax": f1[corpus], "auroc": auroc[corpus]} for corpus in f1}
     (tmp_path / "fixed.json").write_text(json.dumps({"small": kept}))
     monkeypatch.setattr(contest, "FIXED", tmp_path / "fixed.json")
     fixed = partial(contest.grid, "openmax")
-    assert repr(fixed("ravdess", "small")) == repr([OpenMax("logits", 1.0)])
-    assert repr(fixed("emodb", "/some/folder/small")) == repr([OpenMax("x", 0.25)])
-    assert fixed("embedded", "small") == contest.GRIDS["openmax"]
+    for corpus, number in (("ravdess", 2), ("emodb", 4), ("embedded", 4), ("tess+emodb", 4)):
+        assert fixed(corpus, "/some/folder/small") == [contest.GRIDS["openmax"][number]]
+    assert fixed("emodb+ravdess", "small") == contest.GRIDS["openmax"]
     assert fixed("emodb", "another/encoder") == contest.GRIDS["openmax"]
-    assert contest.grid("openmax_bendale", "emodb", "small") == contest.GRIDS["openmax_bendale"]
+    assert contest.grid("vim", "emodb", "small") == contest.GRIDS["vim"]
+    ask = partial(contest.elsewhere, "auroc", encoder="small")
+    assert ask("emodb") == auroc["ravdess"] and ask("ravdess") == auroc["emodb"]
+    assert ask("embedded") == pytest.approx({"vim": 0.75, "knn": 0.7})
+    assert ask("emodb+ravdess") == {}
 
 
 @pytest.mark.filterwarnings("ignore:class", "ignore:every clip")
@@ -239,9 +244,9 @@ def test_ranking_metrics_are_taken_within_turns():
 
 
 @pytest.mark.filterwarnings("ignore:class", "ignore:every clip")
-@pytest.mark.parametrize("distance", ["unit", "scaled", "logits", "min_minus_std"])
+@pytest.mark.parametrize("distance", DISTANCES)
 def test_a_shift_of_all_logits_leaves_the_recommended_detector_alone(distance):
-    case, detector = contest.case(tiny_artefact(), 0), OpenMax(distance, 0.5)
+    case, detector = contest.case(tiny_artefact(), 0), OpenMax(distance, tail=0.5)
     moved = dataclasses.replace(case, logits=case.logits + 5)
     found, again = (c.fitted(detector).predict_proba(*c.inputs(case.score)) for c in (case, moved))
     assert np.allclose(found, again)

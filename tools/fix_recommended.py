@@ -1,11 +1,12 @@
-"""Fix the settings of the recommended OpenMax on one corpus, to be reported on the other.
+"""Ask the pseudo-unknowns of the main corpora which detector is best, to be reported on others.
 
-    ser-course run 02 --corpus ravdess emodb --seed 0 1 2 --profile full --out runs/reference
-    python -m tools.fix_recommended runs/reference
+    python -m tools.fix_recommended --out runs/reference
 
-For each encoder and main corpus: the mean F1 of "unknown" on pseudo-unknowns, over all turns and
-seeds, of every setting; the best goes to `data/reference/recommended.json`. No clip of an unknown
-emotion and no test clip has a say. Lesson 06 then uses on each corpus what the *other* one chose.
+Enrolled spaces of a frozen encoder, nobody enrolled, all turns of the rotation. For each corpus:
+the AUROC of every detector, by the settings that its pseudo-unknowns chose turn by turn, and the F1
+of "unknown" of every setting of the recommended form, both on pseudo-unknowns and a mean over turns
+and seeds. They go to `data/reference/recommended.json`; `contest.elsewhere` reads them. No clip of
+an unknown emotion and no test clip has a say.
 """
 
 import argparse
@@ -14,60 +15,52 @@ from pathlib import Path
 
 import numpy as np
 
-from course.folders import runs
-from helpers import contest, corpora, finetune, pseudo, results
+from helpers import contest, finetune, pseudo
 from helpers.files import write_json
+from helpers.opening import enrolled, opened
 
-OPTIONS = contest.GRIDS["openmax"]
+MAIN = ("emodb", "ravdess")
 
 
-def found(run: Path, setting: dict) -> np.ndarray:
-    """Mean F1 and AUROC of each option on the pseudo-unknowns of a run: `(options, 2)`."""
-    frame = corpora.frame(setting["corpus"])
-    art = finetune.artefact(frame, setting["encoder"], setting["seeds"][0], setting["profile"], run)
-    frozen = finetune.frozen(art, frame, setting["encoder"], run)
-    rows = []
+def found(corpus: str, encoder: str, seed: int, out: Path) -> dict[str, dict[str, float]]:
+    """Mean over turns: `auroc` of each detector, `openmax`: F1 of each of its settings."""
+    art = enrolled(opened(corpus, encoder, seed, "full", out, kind=finetune.Frozen), k=0).art
+    options = {(n, i): d for n, grid in contest.GRIDS.items() for i, d in enumerate(grid)}
+    auroc, f1 = [], []
     for turn in range(art.turns):
-        case = contest.case(art, turn)
-        trials = pseudo.trials(frozen, art.labels, art.speakers, case.fit, case.held, case.held)
-        scored = pseudo.tune(dict(enumerate(OPTIONS)), trials.values())
-        rows.append([[scored[i].f1, scored[i].auroc] for i in range(len(OPTIONS))])
-    return np.mean(rows, axis=0)
+        here, space = contest.case(art, turn), art.embeddings[turn]
+        trials = pseudo.trials(space, art.labels, art.speakers, here.fit, here.held, here.held)
+        scored = pseudo.tune(options, trials.values())
+        own = {n: [scored[n, i] for i in range(len(contest.GRIDS[n]))] for n in contest.GRIDS}
+        auroc.append([max(every, key=lambda one: one.f1).auroc for every in own.values()])
+        f1.append([one.f1 for one in own["openmax"]])
+    settings = [contest.chosen("openmax", detector) for detector in contest.GRIDS["openmax"]]
+    means = (np.mean(values, axis=0).round(4).tolist() for values in (auroc, f1))
+    return {
+        "auroc": dict(zip(contest.GRIDS, next(means), strict=True)),
+        "openmax": dict(zip(settings, next(means), strict=True)),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("sweep", type=Path, help="folder of a sweep over both corpora")
-    sweep = parser.parse_args().sweep
-    scored: dict[tuple[str, str], list] = {}
-    for path in runs(sweep).values():
-        done = results.read_results(path / "results.json")
-        about, corpus = done["run"], done["run"]["corpus"]
-        if corpus not in contest.OTHER:
-            continue
-        if "02_fine_tune" not in done["notebooks"]:
-            print(f"{path.name}: lesson 02 has not been run there; left out")
-            continue
-        once = found(path, about), about["seeds"]
-        scored.setdefault((Path(about["encoder"]).name, corpus), []).append(once)
-    if not scored:
-        raise SystemExit(f"{sweep}: no run of {' or '.join(contest.OTHER)} in it")
+    parser.add_argument("--encoder", default="embedded", help="as for `ser-course run`")
+    parser.add_argument("--seed", type=int, nargs="+", default=[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/reference"))
+    asked = parser.parse_args()
     kept = json.loads(contest.FIXED.read_text(encoding="utf-8")) if contest.FIXED.is_file() else {}
-    for (encoder, corpus), runs_of in sorted(scored.items()):
-        mean = np.mean([figures for figures, _ in runs_of], axis=0)
-        best = int(mean[:, 0].argmax())
-        for option, (f1, auroc) in zip(OPTIONS, mean, strict=True):
-            setting = contest.chosen("openmax", option)
-            print(f"{encoder}, {corpus}: {setting}: F1 {f1:.3f}, AUROC {auroc:.3f}")
-        kept.setdefault(encoder, {})[corpus] = {
-            "distance": OPTIONS[best].distance,
-            "tail": OPTIONS[best].tail,
-            "pseudo_f1": round(float(mean[best, 0]), 4),
-            "pseudo_auroc": round(float(mean[best, 1]), 4),
-            "seeds": sorted(seed for _, seeds in runs_of for seed in seeds),
+    for corpus in MAIN:
+        every = [found(corpus, asked.encoder, seed, asked.out) for seed in asked.seed]
+        mean = {
+            what: {n: float(np.mean([one[what][n] for one in every])) for n in every[0][what]}
+            for what in every[0]
         }
+        kept.setdefault(Path(asked.encoder).name, {})[corpus] = mean | {"seeds": asked.seed}
+        for what, scores in mean.items():
+            for name, value in sorted(scores.items(), key=lambda item: -item[1]):
+                print(f"{corpus}, {what}, {name}: {value:.3f}")
     write_json(contest.FIXED, kept)
 
 

@@ -4,6 +4,7 @@ A module of its own, because the Trainer takes seconds to import and most lesson
 """
 
 import json
+import math
 import shutil
 import time
 from pathlib import Path
@@ -72,6 +73,8 @@ def fit(model, train, stop, collate, settings, folder, seed, progress=True, *, l
         score=epoch_metrics, best="recall", optimizers=(None, None)) -> list[dict]:  # fmt: skip
     """Train `model` in place; return a row an epoch: losses, what `score` gives, seconds.
 
+    `train_loss` is the mean of the steps' `losses`, `val_loss` that of the `stop` part.
+
     `model`: any module whose `forward(**batch)` gives an output with `logits`. `train`, `stop`:
     datasets; `collate` makes a batch of their items, with what is to be learned under `labels`:
     classes `(b,)`, votes `(b, K)`, or several attributes `(b, A)`.
@@ -103,7 +106,7 @@ def fit(model, train, stop, collate, settings, folder, seed, progress=True, *, l
         use_cpu=cpu,
         seed=seed,
         data_seed=seed,
-        logging_strategy="epoch",
+        logging_steps=1,
         save_strategy="epoch",
         eval_strategy="epoch" if staged else "no",
         save_total_limit=2,
@@ -148,12 +151,16 @@ def _last_whole(folder) -> Path | None:
 
 
 def _rows(log, seconds) -> list[dict]:
-    """A row an epoch: `train_loss`, `val_loss`, the scores of the `stop` part, `seconds`."""
-    rows = {}
+    """A row an epoch, see `fit`; `train_loss` is the mean of its steps."""
+    rows, losses = {}, {}
     for entry in log:
-        row = rows.setdefault(round(entry["epoch"]), {"epoch": round(entry["epoch"])})
+        epoch = math.ceil(round(entry["epoch"], 6))  # a step's is a fraction
+        row = rows.setdefault(epoch, {"epoch": epoch, "train_loss": 0.0})
         if "loss" in entry:
-            row["train_loss"] = entry["loss"]
+            losses.setdefault(epoch, []).append(entry["loss"])
         scores = {k: v for k, v in entry.items() if k.startswith("eval_") and k not in TIMINGS}
         row.update({k.removeprefix("eval_").replace("loss", "val_loss"): scores[k] for k in scores})
-    return [{**row, "seconds": seconds[epoch]} for epoch, row in sorted(rows.items())]
+    for epoch, row in rows.items():
+        row["train_loss"] = float(np.mean(losses[epoch]))
+        row |= {"losses": losses[epoch], "seconds": seconds[epoch]}
+    return [row for _, row in sorted(rows.items())]

@@ -42,8 +42,13 @@ def fitted(model, data, folder, settings=SETTINGS, **options):
 def test_any_network_that_gives_logits_can_be_fitted(points, tmp_path):
     rows = fitted(Line(logits=2), [(x, int(x[0] > 0)) for x in points], tmp_path)
     assert rows[-1]["accuracy"] > 0.8 and json.dumps(rows)
-    names = ["epoch", "train_loss", "val_loss", "accuracy", "precision", "recall", "f1", "seconds"]
+    scores = ["accuracy", "precision", "recall", "f1"]
+    names = ["epoch", "train_loss", "val_loss", *scores, "losses", "seconds"]
     assert [list(row) for row in rows] == [names] * 8
+    assert [row["epoch"] for row in rows] == list(range(1, 9))
+    for row in rows:  # 48 clips in batches of eight
+        assert len(row["losses"]) == 6 and row["train_loss"] == np.mean(row["losses"])
+    assert rows[0]["losses"][0] > 2 * rows[-1]["losses"][-1]
 
 
 def test_several_attributes_travel_as_columns(points, tmp_path):

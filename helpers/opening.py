@@ -117,8 +117,11 @@ def opened(corpus="embedded", encoder="embedded", seed=0, profile="quick", out="
     return found
 
 
+@dataclass(frozen=True)
 class Enrolled(Opened):
-    """What `enrolled` gives."""
+    """What `enrolled` gives: read like `Opened`."""
+
+    clips: np.ndarray  # rows of `art` by which all speakers are enrolled
 
     @property
     def frozen(self) -> np.ndarray:
@@ -148,7 +151,7 @@ def enrolled(found: Opened, k=10, kind="skewed", draw=0) -> Enrolled:
     known = with_voices(art, found.several, found.heads[k > 0], clips, drawn.scored)
     keep = np.isin(found.rows, drawn.scored)
     rows, turn = found.rows[keep], found.turn[keep]
-    return Enrolled(found.frame, known, known.logits[turn, rows], rows, turn)
+    return Enrolled(found.frame, known, known.logits[turn, rows], rows, turn, clips)
 
 
 def with_voices(art, X, heads, clips, scored) -> Artefact:

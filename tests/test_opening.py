@@ -121,6 +121,7 @@ def test_what_is_scored_is_the_same_for_every_k_and_never_enrolled(found, kind):
     first, drawn = every[0], draw_of(found, "skewed" if kind == "transductive" else kind, 3)
     for known in every:
         assert (known.rows == first.rows).all() and (known.turn == first.turn).all()
+        assert kind == "transductive" or set(known.clips) <= set(np.concatenate(drawn.clips))
         assert not np.isin(known.rows, np.concatenate(drawn.clips)).any()
         parts = [known.art.part(t, p, None) for t in range(2) for p in ("tune", "test")]
         assert not np.isin(np.concatenate(parts), np.concatenate(drawn.clips)).any()

@@ -30,8 +30,15 @@ RECORDED = {
         "uar_heard_sentences": (0.4, 0.75), "mfcc_uar_softer": (0.125, 0.4),
     },
     "02_fine_tune": {
-        "uar": SHARE, "accuracy": SHARE, "macro_f1": SHARE, "probe_uar": SHARE,
-        "dummy_uar": (0.19, 0.21), "accuracy_random_split": SHARE, "seconds_per_epoch": POSITIVE,
+        "uar": (0.55, 0.85), "accuracy": (0.55, 0.85), "macro_f1": (0.55, 0.85),
+        "probe_uar": (0.6, 0.82),
+        "dummy_uar": (0.19, 0.21), "accuracy_random_split": (0.5, 0.95),
+        "seconds_per_epoch": POSITIVE, "changed_by_4s_silence": (0.1, 0.9),
+        "uar_gain_over_probe": (-0.15, 0.15), "probe_uar_layers": (0.65, 0.82),
+        "probe_uar_enrolled_k10": (0.8, 0.92), "probe_uar_enrolled_neutral2": (0.6, 0.78),
+        "probe_uar_enrolled_transductive": (0.8, 0.92), "share_speaker": (0.37, 0.4),
+        "share_sentence": (0.31, 0.335), "share_language": (0.135, 0.155),
+        "share_emotion": (0.1, 0.115),
     },
     "03_calibration": {
         "temperature": (1.05, 3), "ece_before": (0.06, 0.25), "ece_after": (0.03, 0.18),

@@ -1,8 +1,10 @@
-"""What lessons 03-08 open first: the artefact of lesson 02, its test clips, and their voices.
+"""What lessons open first: the artefact of lesson 02, its test clips, and their voices.
 
-found = opened(corpus, encoder, seed, profile, out)
-known = enrolled(found)  # the same clips by voices enrolled with 10 clips each, skewed draw
-nobody = enrolled(found, k=0)  # the same clips, nobody enrolled: compare in pairs with `known`
+To show a figure both ways, on the same clips:
+
+    found = opened(corpus, encoder, seed, profile, out)
+    known = enrolled(found)  # ten clips of each speaker are enrolled, the others are scored
+    nobody = enrolled(found, k=0)  # the same clips are scored, nobody is enrolled
 """
 
 from dataclasses import dataclass, replace
@@ -89,13 +91,12 @@ class Opened:
         art, X = self.art, self.several
         train = [np.r_[art.part(t, "train"), art.part(t, "stop")] for t in range(art.turns)]
         size = min(SIZE, X.shape[1], *(len(rows) // 2 for rows in train))  # alike in all turns
-        heads = {}
-        for voiced in (False, True):
-            heads[voiced] = []
-            for rows in train:
-                head = VoicedProbe(size, voiced).fit(X[rows], art.labels[rows], art.speakers[rows])
-                heads[voiced].append((head, head.transform(X, art.speakers)))
-        return heads
+
+        def head(rows, voiced):
+            made = VoicedProbe(size, voiced).fit(X[rows], art.labels[rows], art.speakers[rows])
+            return made, made.transform(X, art.speakers)
+
+        return {voiced: [head(rows, voiced) for rows in train] for voiced in (False, True)}
 
 
 def opened(corpus="embedded", encoder="embedded", seed=0, profile="quick", out="runs/course",
@@ -143,7 +144,7 @@ def enrolled(found: Opened, k=10, kind="skewed", draw=0) -> Enrolled:
     neutral = list(art.classes).index("neutral") if "neutral" in art.classes else -1
     drawn = voice.draw(
         "skewed" if roof else kind, art.labels, art.speakers, neutral,
-        seed=1000 * art.how["seed"] + draw, most=MOST,
+        seed=1000 * art.how["seed"] + draw,
     )  # fmt: skip
     if not 0 <= k <= MOST:
         raise CourseError(f"enrolled: k from 0 to {MOST}, not {k}")

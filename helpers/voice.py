@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from helpers import probe
-from helpers.arrays import blocks, matrix
+from helpers.arrays import matrix
 from helpers.errors import CourseError
 from helpers.estimators import Estimator
 
@@ -65,9 +65,7 @@ class Voice(Estimator):
         out = np.empty(X.shape, X.dtype)
         for name in np.unique(speakers):
             mean, deviation = self.voices_.get(name, (self.mean_, self.deviation_))
-            rows = np.flatnonzero(speakers == name)
-            for block in blocks(len(rows), X.shape[1]):
-                out[rows[block]] = (X[rows[block]] - mean) / deviation
+            out[speakers == name] = (X[speakers == name] - mean) / deviation
         return out
 
     def fit_transform(self, X, speakers) -> np.ndarray:
@@ -133,8 +131,8 @@ class Enrolment(NamedTuple):
     scored: np.ndarray
 
 
-def draw(kind: str, y, speakers, neutral: int, seed: int = 0, most: int = MOST) -> Enrolment:
-    """Draw the clips by which each speaker is enrolled, for k from 0 to ``most``, or as far as go.
+def draw(kind: str, y, speakers, neutral: int, seed: int = 0) -> Enrolment:
+    """Draw the clips by which each speaker is enrolled, for k from 0 to ``MOST``, or as far as go.
 
     ``neutral``: the class number of neutral. Only known emotions are enrolled, each keeps a clip to
     be scored, and what is enrolled at any k is scored at none. Kinds: "neutral"; "balanced": every
@@ -145,34 +143,34 @@ def draw(kind: str, y, speakers, neutral: int, seed: int = 0, most: int = MOST) 
     if not len(y):
         raise CourseError("draw: no clip to draw from")
     y, speakers, rng = np.asarray(y), np.asarray(speakers), np.random.default_rng(seed)
-    clips, scored = [[] for _ in range(most + 1)], []
+    clips, scored = [[] for _ in range(MOST + 1)], []
     for name in np.unique(speakers):
         own = rng.permutation(np.flatnonzero(speakers == name))
         pools = {c: own[y[own] == c][:-1] for c in rng.permutation(np.unique(y[own][y[own] >= 0]))}
         calm = pools.pop(neutral, own[:0])
-        drawn = KINDS[kind](calm[: (len(calm) + 1) // 2], list(pools.values()), most)
+        drawn = KINDS[kind](calm[: (len(calm) + 1) // 2], list(pools.values()))
         for k, rows in enumerate(clips):
             rows.append(drawn[min(k, len(drawn) - 1)])
         scored.append(np.setdiff1d(own, np.concatenate(drawn)))
     return Enrolment([np.concatenate(rows) for rows in clips], np.concatenate(scored))
 
 
-def _neutral(calm, pools, most):
-    return [calm[:k] for k in range(min(most, MOST_NEUTRAL, len(calm)) + 1)]
+def _neutral(calm, pools):
+    return [calm[:k] for k in range(min(MOST_NEUTRAL, len(calm)) + 1)]
 
 
-def _balanced(calm, pools, most):
+def _balanced(calm, pools):
     pools = [calm, *pools]
     turns = range(max(map(len, pools)))
     order = np.array([rows[i] for i in turns for rows in pools if i < len(rows)], dtype=int)
-    return [order[:k] for k in range(min(most, len(order)) + 1)]
+    return [order[:k] for k in range(min(MOST, len(order)) + 1)]
 
 
-def _skewed(calm, pools, most):
+def _skewed(calm, pools):
     """Neutral up to half of the neutral clips, one other emotion up to 70 % of k, then the rest."""
     pools = [rows for rows in pools if len(rows)] or [calm[:0]]
     other, rest, drawn = pools[0], np.concatenate([calm[:0], *pools[1:]]), []
-    for k in range(most + 1):
+    for k in range(MOST + 1):
         a = min(k, len(calm))
         b = min(k - a, int(ONE_OTHER * k), len(other))
         if k - a - b > len(rest):

@@ -189,6 +189,15 @@ def test_a_clip_serves_its_own_speaker_only(found):
     assert changed[one.speakers == "s7"].all() and not changed[one.speakers == "s8"].any()
 
 
+def test_a_clip_that_is_scored_says_nothing_of_the_others(found):
+    one, other = opening.enrolled(found), replace(found)
+    moved = found.several.copy()
+    moved[one.rows[0]] += 50
+    other.__dict__["several"] = moved
+    changed = (one.logits != opening.enrolled(other).logits).any(axis=1)
+    assert changed[0] and not changed[1:].any()
+
+
 def test_more_clips_than_a_draw_has_are_refused(found):
     with pytest.raises(CourseError, match="k from 0 to 10, not 11"):
         opening.enrolled(found, 11)

@@ -5,6 +5,7 @@ import json
 from contextlib import contextmanager
 from pathlib import Path
 
+from course.pooled import merge
 from course.settings import Setting
 from helpers import results
 from helpers.errors import CourseError
@@ -79,7 +80,7 @@ def pool(out: Path) -> dict[str, dict]:
     for name, path in runs(out).items():
         read = results.read_results(path / "results.json")
         grouped.setdefault(name.rpartition("-")[0], []).append(read)
-    pooled = {name: results.merge(group) for name, group in grouped.items()}
+    pooled = {name: merge(group) for name, group in grouped.items()}
     for name, merged in pooled.items():
         write_json(out / "pooled" / f"{name}.json", merged)
     return pooled

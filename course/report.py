@@ -90,9 +90,26 @@ def _found(measured: dict[str, dict], lesson: str, key: str) -> list[dict | None
     return [r["notebooks"].get(lesson, {}).get(key) for r in measured.values()]
 
 
+def _claims() -> list[dict]:
+    """Figures that a source gives a number for: ``lesson, key, what, source, value, differs``."""
+    return [
+        {
+            "lesson": lesson,
+            "key": key,
+            "what": entry["what"],
+            "source": entry["source"],
+            "value": entry["claimed"],
+            "differs": entry["why"],
+        }
+        for lesson, keys in measures.lessons().items()
+        for key, entry in keys.items()
+        if "source" in entry
+    ]
+
+
 def _index(measured: dict, each: dict, cards: dict, missing: list[str]) -> str:
     """The first page's content."""
-    claims = [(c, _found(measured, c["lesson"], c["key"])) for c in measures.claims()]
+    claims = [(c, _found(measured, c["lesson"], c["key"])) for c in _claims()]
     keys = {
         (n, key): None for r in measured.values() for n, e in r["notebooks"].items() for key in e
     }

@@ -6,7 +6,6 @@ what the source says instead), in the order of the file. A key with a ``*`` is a
 """
 
 import json
-import math
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
@@ -26,12 +25,16 @@ def sources() -> dict[str, str]:
     return dict(_file()["sources"])
 
 
+def lessons() -> dict[str, dict]:
+    """Every figure by lesson and key."""
+    return _file()["lessons"]
+
+
 def of_lesson(lesson: str) -> dict[str, dict]:
     """Every figure of a lesson by key: ``{what, unit[, claimed, source, why]}``."""
-    lessons = _file()["lessons"]
-    if lesson not in lessons:
-        raise CourseError(f"{PATH.name} knows no lesson '{lesson}'{nearest(lesson, lessons)}")
-    return lessons[lesson]
+    if lesson not in lessons():
+        raise CourseError(f"{PATH.name} knows no lesson '{lesson}'{nearest(lesson, lessons())}")
+    return lessons()[lesson]
 
 
 def measure(lesson: str, key: str) -> dict:
@@ -44,30 +47,6 @@ def measure(lesson: str, key: str) -> dict:
             name = key[family.index("*") :]  # every family ends in its star
             return entry | {"what": entry["what"].replace("*", name)}
     raise CourseError(f"{PATH.name}: {lesson} has no figure '{key}'{nearest(key, keys)}; add it")
-
-
-def bounds(lesson: str, key: str) -> tuple[float, float]:
-    """Between what a figure must lie: 0 and 1 for a share or a probability, else anything."""
-    keys = _file()["lessons"].get(lesson, {})
-    unit = next((e["unit"] for name, e in keys.items() if fnmatchcase(key, name)), "")
-    return (0.0, 1.0) if unit in ("share", "probability") else (-math.inf, math.inf)
-
-
-def claims() -> list[dict]:
-    """Figures that a source gives a number for: ``lesson, key, what, source, value, differs``."""
-    return [
-        {
-            "lesson": lesson,
-            "key": key,
-            "what": entry["what"],
-            "source": entry["source"],
-            "value": entry["claimed"],
-            "differs": entry["why"],
-        }
-        for lesson, keys in _file()["lessons"].items()
-        for key, entry in keys.items()
-        if "source" in entry
-    ]
 
 
 def aims() -> list[dict]:

@@ -1,4 +1,4 @@
-"""What a lesson measured: records, intervals over speakers, result files, the comparison table.
+"""What a lesson measured: records, result files, the comparison table.
 
 One lesson's records go to the file that the variable ``SER_RESULTS`` names (the runner sets it); in
 JupyterLab they are only shown. A run's ``results.json`` and ``data/reference/*.json`` share one
@@ -76,20 +76,6 @@ def shown(entry: dict) -> str:
         return f"not measured: {entry['reason']}"
     ends = "" if entry["low"] is None else f" [{_number(entry['low'])}, {_number(entry['high'])}]"
     return _number(entry["value"]) + ends
-
-
-def verdict(entry: dict, above: float | None = None, below: float | None = None) -> str:
-    """Return "reached", "missed" or "open" for the aim to lie above, or below, a bound.
-
-    Reached: the whole interval is on the right side. Missed: it is on the wrong side. Open: it
-    holds the bound, or there is none.
-    """
-    if entry["value"] is None or entry["low"] is None:
-        return "open"
-    low, high, bound = entry["low"], entry["high"], above
-    if above is None:
-        low, high, bound = -entry["high"], -entry["low"], -below
-    return "reached" if low > bound else "missed" if high < bound else "open"
 
 
 def table(lesson, caption: str = ""):
@@ -225,51 +211,3 @@ def read_results(path) -> dict:
     for entries in results["notebooks"].values():
         _check_entries(path, entries, (*FIELDS, "seeds"))
     return results
-
-
-def merge(runs: list[dict]) -> dict:
-    """One result over the seeds of several runs that share corpus, encoder and profile.
-
-    Value: mean over seeds; ``each`` keeps every seed's. Ends: of that mean, over new speakers and
-    new seeds. Provenance stays where all seeds agree. A seed without the value is left out of
-    ``seeds``; its reason is kept.
-    """
-    first = runs[0]["run"]
-    for key in ("corpus", "encoder", "profile"):
-        if len({json.dumps(r["run"].get(key)) for r in runs}) > 1:
-            raise CourseError(f"results differ in {key}; merge only runs that differ in their seed")
-    run = first | {"seeds": sorted({s for r in runs for s in r["run"].get("seeds", [])})}
-    made = [r["run"].get("made", {}) for r in runs]
-    run["made"] = {nb: m for nb, m in made[0].items() if all(m == other.get(nb) for other in made)}
-    names = {(nb, key): None for r in runs for nb, keys in r["notebooks"].items() for key in keys}
-    notebooks: dict[str, dict] = {}
-    for nb, key in names:
-        entries = [r["notebooks"][nb][key] for r in runs if key in r["notebooks"].get(nb, {})]
-        notebooks.setdefault(nb, {})[key] = _merge_entries(entries, measures.bounds(nb, key))
-    return {"schema": SCHEMA, "run": run, "notebooks": notebooks}
-
-
-def _merge_entries(entries: list[dict], bounds) -> dict:
-    from scipy.stats import t
-
-    there = [e for e in entries if e["value"] is not None]
-    reasons = [e["reason"] for e in entries if e.get("reason")]
-    if not there:
-        return entries[0]
-    values = np.array([e["value"] for e in there])
-    value, k = float(values.mean()), len(values)
-    merged = {"value": value, "low": None, "high": None}
-    if all(e["low"] is not None for e in there):
-        # Every seed hears the same speakers: their half-widths are averaged. Seeds differ
-        # independently: t of k - 1. Both squared and added (MOVER, Zou & Donner 2008).
-        seeds = t.ppf(0.975, k - 1) * values.std(ddof=1) / np.sqrt(k) if k > 1 else 0.0
-        sides = np.array(
-            [[v - e["low"], e["high"] - v] for v, e in zip(values, there, strict=True)]
-        )
-        below, above = np.hypot(sides.mean(axis=0), seeds)
-        merged["low"], merged["high"] = np.clip([value - below, value + above], *bounds).tolist()
-    counts = [e["n"] for e in there if e["n"] is not None]
-    merged["n"] = round(float(np.mean(counts))) if counts else None
-    merged |= {"reason": reasons[0]} if reasons else {}
-    merged["seeds"] = sorted({s for e in there for s in e["seeds"]})
-    return merged | {"each": values.tolist()}

@@ -112,40 +112,6 @@ def run(seed, value, low=None, high=None, **entry):
     return {"schema": 1, "run": about, "notebooks": {"03_calibration": {"ece_after": fields}}}
 
 
-def test_merge_over_seeds():
-    merged = results.merge([run(0, 0.30, 0.2, 0.5), run(1, 0.32, 0.2, 0.5), run(2, 0.34, 0.3, 0.5)])
-    entry = merged["notebooks"]["03_calibration"]["ece_after"]
-    assert entry["value"] == pytest.approx(0.32) and entry["seeds"] == [0, 1, 2]
-    assert entry["each"] == [0.30, 0.32, 0.34] and merged["run"]["seeds"] == [0, 1, 2]
-    # By hand: half-widths 0.10, 0.12, 0.04 below and 0.20, 0.18, 0.16 above; t(2) of the seeds.
-    seeds = 4.302653 * 0.02 / np.sqrt(3)
-    ends = 0.32 - np.hypot(0.26 / 3, seeds), 0.32 + np.hypot(0.18, seeds)
-    assert (entry["low"], entry["high"]) == pytest.approx(ends)
-
-
-def test_merged_ends_stay_where_the_figure_can_be():
-    merged = results.merge([run(0, 0.95, 0.8, 1.0), run(1, 0.7, 0.6, 0.9)])
-    entry = merged["notebooks"]["03_calibration"]["ece_after"]
-    assert (entry["low"], entry["high"]) == (0, 1)
-
-
-def test_provenance_outlives_a_merge_where_seeds_agree():
-    runs = [run(0, 0.1), run(1, 0.3)]
-    for each in runs:
-        each["run"]["made"] = {"03_calibration": {"lesson": "a"}, "x": {"lesson": str(each)}}
-    assert results.merge(runs)["run"]["made"] == {"03_calibration": {"lesson": "a"}}
-
-
-def test_merge_keeps_reasons_and_refuses_other_runs():
-    missing = results.merge([run(0, 0.1), run(1, None, reason="no excess")])
-    entry = missing["notebooks"]["03_calibration"]["ece_after"]
-    assert entry["value"] == 0.1 and entry["seeds"] == [0] and entry["reason"] == "no excess"
-    other = run(1, 0.3)
-    other["run"]["corpus"] = "ravdess"
-    with pytest.raises(CourseError, match="corpus"):
-        results.merge([run(0, 0.1), other])
-
-
 def test_results_files_are_checked(tmp_path):
     path = tmp_path / "results.json"
     write_json(path, run(0, 0.1, 0.0, 0.2))
@@ -177,20 +143,3 @@ def test_the_table_of_a_lesson_comes_from_the_file(monkeypatch):
     assert results.shown(emodb["ece_after"]) in html and "RAVDESS" in html
     with pytest.raises(CourseError, match="did you mean '03_calibration'"):
         results.table("03_calibrations")
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "aim", "word"),
-    [
-        (0.5, 0.8, {"above": 0.4}, "reached"),
-        (0.5, 0.8, {"above": 0.6}, "open"),
-        (0.5, 0.8, {"above": 0.5}, "open"),
-        (0.5, 0.8, {"above": 0.9}, "missed"),
-        (0.5, 0.8, {"below": 0.9}, "reached"),
-        (0.5, 0.8, {"below": 0.8}, "open"),
-        (0.5, 0.8, {"below": 0.4}, "missed"),
-        (None, None, {"above": 0.4}, "open"),
-    ],
-)
-def test_a_verdict_needs_the_whole_interval(low, high, aim, word):
-    assert results.verdict({"value": 0.7, "low": low, "high": high}, **aim) == word

@@ -27,3 +27,20 @@ def test_the_page_on_a_thousand_runs_shows_what_was_measured():
     cost = json.loads(measure_cost.COST.read_text(encoding="utf-8"))
     page = measure_cost.PAGE.read_text(encoding="utf-8")
     assert measure_cost.table(cost) in page, "run: python -m tools.measure_cost"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "aim", "word"),
+    [
+        (0.5, 0.8, {"above": 0.4}, "reached"),
+        (0.5, 0.8, {"above": 0.6}, "open"),
+        (0.5, 0.8, {"above": 0.5}, "open"),
+        (0.5, 0.8, {"above": 0.9}, "missed"),
+        (0.5, 0.8, {"below": 0.9}, "reached"),
+        (0.5, 0.8, {"below": 0.8}, "open"),
+        (0.5, 0.8, {"below": 0.4}, "missed"),
+        (None, None, {"above": 0.4}, "open"),
+    ],
+)
+def test_a_verdict_needs_the_whole_interval(low, high, aim, word):
+    assert write_tables.verdict({"value": 0.7, "low": low, "high": high}, **aim) == word

@@ -78,6 +78,13 @@ RECORDED = {
         "eta2_speaker": (-0.05, 1), "eta2_sentence": (-0.05, 1),
         "auroc_leave_one_emotion_out": RANKED,
         "auroc_calm": (0.2, 0.95), "auroc_fearful": (0.2, 0.95), "auroc_disgust": (0.2, 0.95),
+        "auroc_mahalanobis_scaled": RANKED, "auroc_recommended_frozen": (0.45, 0.7),
+        # A voice must help here, and an oracle must know what it was told.
+        "auroc_recommended_enrolled": (0.6, 0.85), "auroc_gain_enrolled": (0.03, 0.3),
+        "fpr95_recommended_frozen": (0.6, 1), "fpr95_recommended_enrolled": (0.5, 0.9),
+        "fpr95_gain_enrolled": (-0.4, 0.05), "f1_unknown_recommended_enrolled": (0.45, 0.7),
+        "flagged_known_recommended": (0.02, 0.95), "flagged_unknown_recommended": (0.05, 1),
+        "auroc_oracle": (0.75, 0.95),
     },
     "07_clustering": {
         "ari": (-0.1, 0.6), "nmi": (0, 0.7), "purity": (0.33, 0.95), "clusters": (1, 100),

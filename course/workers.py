@@ -80,7 +80,8 @@ def _distributed():
     except ImportError as error:
         remedy = "pip install -c requirements.lock -e .[cluster]"
         raise CourseError(f"no package for --workers and --scheduler: {remedy}") from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # the course says what happened
+    for name in ("distributed", "distributed.client"):  # the course says what happened
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return distributed
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import shutil
 import signal
@@ -225,6 +226,8 @@ def test_a_scheduler_that_is_lost_is_one_line(monkeypatch):
     def lost():
         raise distributed.CancelledError
 
+    workers._distributed()
+    assert logging.getLogger("distributed.client").getEffectiveLevel() == logging.CRITICAL
     monkeypatch.setattr(distributed, "as_completed", iter)
     with pytest.raises(CourseError, match="the scheduler was lost; .* same command again"):
         workers._gather([SimpleNamespace(result=lost, key="x")])

@@ -54,10 +54,8 @@ def flaw(raw: bytes) -> str:
     if raw[:2] >= b"\xff\xe0":
         return _mp3_flaw(raw)
     if raw[:4] in (b"RIFF", b"RF64", b"RIFX", b"FORM", b"fLaC", b"caff"):
-        at = raw.find(raw[:4], 12)
-        while at > 0 and raw[at + 8 : at + 12] != raw[8:12]:
-            at = raw.find(raw[:4], at + 1)
-        if at > 0:
+        again = re.escape(raw[:4]) + b"...." + re.escape(raw[8:12])
+        if re.compile(again, re.S).search(raw, 12):
             return SECOND
     start, size = _wav_data(raw)
     rest = raw[start + size + size % 2 :].rstrip(b"\0") if 0 < size < UNKNOWN_SIZE else b""

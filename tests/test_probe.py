@@ -5,6 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from helpers import probe
 from helpers.errors import CourseError
@@ -60,6 +61,21 @@ def test_speakers_left_out_choose():
     assert found.layer == 1 and found.scores[0].max() < 0.4
     shuffled = rng.permutation(who)  # as if nobody spoke twice: the other layer wins
     assert probe.choose(np.stack([told, spoken], axis=1), y, shuffled).layer == 0
+
+
+def test_many_small_fits_run_on_one_thread(monkeypatch):
+    """tests/benchmarks/test_probe_speed.py measures what that is worth."""
+    seen, fit = set(), probe.fit
+
+    def watched(*args):
+        seen.update(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return fit(*args)
+
+    monkeypatch.setattr(probe, "fit", watched)
+    X, y, who = speech()
+    with threadpool_limits(2, user_api="blas"):
+        probe.choose(X[:, None], y, who)
+    assert seen == {1}
 
 
 def test_a_class_that_a_fold_lacks_is_counted_as_missed():

@@ -11,7 +11,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from helpers import distances, pseudo
-from helpers.detectors import ODIN, Confidence, ReAct, TripletThresholds
+from helpers.detectors import Confidence, TripletThresholds
+from helpers.odin import ODIN, ReAct
 from helpers.openmax import DISTANCES, BendaleOpenMax, OpenMax, PrintedOpenMax
 
 # Settings that each may choose from. What has none is a list of one. Source 1 does not give ε and

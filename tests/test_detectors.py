@@ -14,12 +14,10 @@ from sklearn.preprocessing import StandardScaler
 from helpers import arrays as checks
 from helpers import clustering, metrics, pad, probe
 from helpers.detectors import (
-    ODIN,
     OF_LOGITS,
     OF_PROBABILITIES,
     Confidence,
     Oracle,
-    ReAct,
     TripletThresholds,
     energy,
     entropy,
@@ -37,6 +35,7 @@ from helpers.distances import (
 )
 from helpers.emotions import PAD
 from helpers.errors import CourseError
+from helpers.odin import ODIN, ReAct
 from helpers.openmax import BendaleOpenMax, OpenMax, PrintedOpenMax
 
 LOGITS = arrays(np.float64, (6, 4), elements=st.floats(-20, 20))

@@ -160,7 +160,3 @@ class MultiLabelTemperature(Estimator):
 
         check_is_fitted(self)
         return expit(self._odds(logits, self.n_features_in_) / self.temperature_)
-
-    def predict(self, logits) -> np.ndarray:
-        """Say which emotions are there, bool ``(n, K)``: at least as likely as not."""
-        return self.predict_proba(logits) >= 0.5

@@ -59,6 +59,7 @@ RECORDED = {
     },
     "05_entropy_ood": {
         "auroc_entropy": RANKED, "fpr95_entropy": (0.5, 1), "auroc_msp": RANKED,
+        "auroc_entropy_frozen": (0.5, 0.7), "auroc_entropy_enrolled": (0.65, 0.85),
         "auroc_energy": RANKED, "auroc_maxlogit": RANKED, "f1_unknown": (0.4, 0.7),
         "f1_reject_all": HALF, "threshold": (0.05, 1.61),  # nats; log 5 = 1.609
         "auroc_gain_segments": (-0.15, 0.15), "auroc_gain_calibrated": (-0.05, 0.05),
@@ -90,14 +91,19 @@ RECORDED = {
         "ari": (-0.1, 0.6), "nmi": (0, 0.7), "purity": (0.33, 0.95), "clusters": (1, 100),
         "ari_order_std": (0, 0.3), "ari_minibatch_kmeans": (-0.1, 0.6), "ari_birch": (-0.1, 0.6),
         "ari_hdbscan": (-0.1, 0.6),
+        "ari_enrolled": (0.25, 0.7), "ari_flagged_enrolled": (0.06, 0.6),
     },
     "08_pad_labelling": {
         "f1_unknown_triplet": (0.2, 0.7), "f1_unknown_openmax": (0.2, 0.7),
         "f1_unknown_best": (0.2, 0.7), "f1_reject_all": HALF, "auroc_triplet": RANKED,
-        "ccc_pleasure": (-0.9, 0.9), "ccc_arousal": (-0.9, 0.9), "ccc_dominance": (-0.9, 0.9),
+        "ccc_pleasure": (-0.5, 0.3), "ccc_arousal": (0.15, 0.65), "ccc_dominance": (-0.7, 0.1),
+        "ccc_arousal_enrolled": (0.4, 0.7), "ccc_arousal_ridge": (0.25, 0.65),
+        "ccc_arousal_ridge_enrolled": (0.45, 0.75),
         "ccc_true_vector": (0.7, 1),  # the scales, the PAD table and the generator agree
         # One wrong name for every clip is possible, and worse than chance: lesson 08 shows why.
-        "label_top1": SHARE, "label_top3": (1, 1), "label_chance": (0.333, 0.334),
+        "label_top1": (0.05, 0.33), "label_top3": (1, 1), "label_chance": (0.333, 0.334),
+        "label_top1_enrolled": (0.05, 0.33), "label_top1_ridge": (0.25, 0.5),
+        "label_top1_ridge_enrolled": (0.34, 0.6),  # above chance
         "reachable_share": (0.66, 0.67), "reachable_share_table_1": (1, 1),  # as test_pad.py
     },
     "09_ensemble": {

@@ -1,28 +1,16 @@
-"""MFCC frames and wav2vec2 in one classifier (lesson 09): two temporal networks, two branches.
+"""Temporal networks over MFCC frames (lesson 09 builds what stands around them).
 
 TIM-Net: Ye et al., "Temporal modeling matters", ICASSP 2023, arXiv 2211.08233. Source 3 takes its
 blocks without the gate and without the fusion over dilations. Both are smaller here: 16 channels
-for 39, and six blocks, where TIM-Net has as many as cover the clip. Shapes: MFCC `(b, 39, T)`,
-embeddings `(b, H)`, or frames `(b, T', H)` with a mask `(b, T')`.
+for 39, and six blocks, where TIM-Net has as many as cover the clip. Shapes: MFCC `(b, 39, T)`.
 """
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from helpers.networks import AttentiveStatistics
-
 BLOCKS = 6  # dilations 1, 2, ..., 32
-CHANNELS, WIDTH = 16, 64  # of the MFCC branch, of the embedding branch
-DROPOUT = 0.1
-
-
-def receptive_field(blocks: int = BLOCKS, kernel: int = 3, units: int = 1) -> int:
-    """Frames that the last block hears: `units` convolutions a block, dilation doubled each time.
-
-    1 + units (kernel - 1) (1 + 2 + 4 + ... + 2^(blocks - 1)).
-    """
-    return 1 + units * (kernel - 1) * (2**blocks - 1)
+CHANNELS, DROPOUT = 16, 0.05
 
 
 class CausalUnit(nn.Module):
@@ -102,45 +90,3 @@ class TemporalNet(nn.Module):
         if not self.full:
             return both[-1].mean(-1)
         return torch.stack([each.mean(-1) for each in both], -1) @ self.fusion
-
-
-def focal_loss(logits, labels, gamma: float = 0.0, weight=None):
-    """Mean of -a_t (1 - p_t)^gamma log p_t (Lin et al. 2017, arXiv 1708.02002, eqs. 4 and 5).
-
-    `gamma` 0 is cross-entropy. `weight (K,)`: a class' share a_t, normalised over the batch as
-    torch does.
-    """
-    log_p = functional.log_softmax(logits, -1).gather(-1, labels[:, None])[:, 0]
-    share = torch.ones_like(log_p) if weight is None else torch.as_tensor(weight).to(log_p)[labels]
-    return -(share * (1 - log_p.exp()) ** gamma * log_p).sum() / share.sum()
-
-
-class Ensemble(nn.Module):
-    """Two branches, concatenated, dropout, one linear layer (source 3). Either may be absent.
-
-    `temporal`: a `TemporalNet` or None. `size`: H of the embeddings, or None; `attentive`: they
-    come as frames and are pooled with learned attention.
-    """
-
-    def __init__(self, classes: int, temporal=None, size=None, attentive=False, dropout=0.3):
-        super().__init__()
-        self.temporal = temporal
-        self.pooling = AttentiveStatistics(size) if attentive else None
-        self.dense = size and nn.Sequential(nn.Linear(size * (1 + attentive), WIDTH), nn.ReLU())
-        self.dropout = nn.Dropout(dropout)
-        width = (temporal.width if temporal else 0) + (WIDTH if size else 0)
-        self.classifier = nn.Linear(width, classes)
-
-    def features(self, mfcc=None, embedding=None, mask=None):
-        """What the classifier reads, `(b, width)`."""
-        parts = [] if self.temporal is None else [self.temporal(mfcc)]
-        if self.dense:
-            pooled = embedding if self.pooling is None else self.pooling(embedding, mask)
-            parts.append(self.dense(pooled))
-        return torch.cat(parts, -1)
-
-    def forward(self, mfcc=None, embedding=None, mask=None):
-        from transformers.modeling_outputs import SequenceClassifierOutput
-
-        logits = self.classifier(self.dropout(self.features(mfcc, embedding, mask)))
-        return SequenceClassifierOutput(logits=logits)

@@ -61,41 +61,18 @@ def test_statistics_of_files_are_cached_and_bad_files_reported(tmp_path, monkeyp
         features.mfcc_statistics([tmp_path / "no.wav"], progress=False)
 
 
-def test_frames_are_padded_with_zeros_or_cut():
-    short, long = features.mfcc(voice(seconds=1.0)), features.mfcc(voice(seconds=4.0))
-    padded, cut = features.fixed_frames(short), features.fixed_frames(long)
-    assert padded.shape == cut.shape == (39, features.FRAMES) == (39, 162)
-    np.testing.assert_array_equal(padded[:, :51], short[:, ::2])
-    assert not padded[:, 51:].any() and padded[:, :51].any(axis=0).all()
-    np.testing.assert_array_equal(cut, long[:, :324:2])
-
-
-def test_frames_of_files_are_cached_apart_from_statistics(tmp_path, monkeypatch):
+def test_frames_of_files_keep_their_length_and_their_place(tmp_path):
     paths = [tmp_path / "good.wav", tmp_path / "corrupt.wav", tmp_path / "other.wav"]
-    soundfile.write(paths[0], voice(120), audio.SAMPLE_RATE)
+    waves = voice(120), voice(200, 4)
+    soundfile.write(paths[0], waves[0], audio.SAMPLE_RATE, subtype="FLOAT")
     paths[1].write_bytes(b"RIFF, and then nothing")
-    soundfile.write(paths[2], voice(200, 4), audio.SAMPLE_RATE)
-    cache = tmp_path / "cache"
-    statistics, _, _ = features.mfcc_statistics(paths, cache, progress=False)
-    frames, kept, skipped = features.mfcc_frames(paths, cache, progress=False)
-    assert statistics.shape == (2, 78) and frames.shape == (2, 39, 162)
-    assert frames.dtype == np.float32 and kept.tolist() == [0, 2]
-    assert [error.path.name for error in skipped] == ["corrupt.wav"]
-    monkeypatch.setattr(features, "mfcc", None)
-    again, _, _ = features.mfcc_frames(paths, cache, progress=False)
-    np.testing.assert_array_equal(again, frames)
-
-
-def test_standardise_knows_padding_and_reads_training_clips_only():
-    rng = np.random.default_rng(0)
-    frames = rng.normal(3, 2, (4, 2, 50)).astype(np.float32)
-    frames[1, :, 20:] = 0
-    frames[3] += 1000  # not a training clip
-    moved = features.standardise(frames, np.array([0, 1, 2]))
-    assert not moved[1, :, 20:].any()
-    real = np.concatenate([moved[0], moved[1, :, :20], moved[2]], axis=1)
-    np.testing.assert_allclose(real.mean(axis=1), 0, atol=1e-4)
-    np.testing.assert_allclose(real.std(axis=1), 1, atol=1e-4)
+    soundfile.write(paths[2], waves[1], audio.SAMPLE_RATE, subtype="FLOAT")
+    for _ in range(2):  # computed, then from the cache
+        frames, kept, skipped = features.mfcc_of_files(paths, tmp_path / "cache", progress=False)
+        for found, wave in zip(frames, waves, strict=True):
+            np.testing.assert_array_equal(found, features.mfcc(wave))
+        assert kept.tolist() == [0, 2]
+        assert [error.path.name for error in skipped] == ["corrupt.wav"]
 
 
 @pytest.mark.parametrize("kind", ["locked", "folder", "absent", "nul", "link"])

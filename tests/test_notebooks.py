@@ -107,12 +107,16 @@ RECORDED = {
         "reachable_share": (0.66, 0.67), "reachable_share_table_1": (1, 1),  # as test_pad.py
     },
     "09_ensemble": {
-        "accuracy_mfcc": (0.15, 1), "accuracy_w2v": (0.15, 1), "accuracy_ensemble": (0.15, 1),
-        "uar_mfcc": (0.1, 1), "uar_w2v": (0.2, 1), "uar_ensemble": (0.2, 1),
-        "uar_timnet_full": (0.1, 1), "uar_late_fusion": (0.2, 1),
-        "uar_ensemble_minus_best_branch": (-0.4, 0.4), "accuracy_mfcc_random_split": (0.15, 1),
-        "accuracy_ensemble_random_split": (0.2, 1), "uar_ensemble_without_tess": JOINED,
-        "uar_leave_corpus_out": JOINED, "aurc_disagreement": SHARE, "auroc_disagreement": SHARE,
+        "accuracy_mfcc": (0.5, 0.8), "accuracy_w2v": (0.55, 0.85), "accuracy_ensemble": (0.6, 0.9),
+        "uar_mfcc": (0.45, 0.75), "uar_w2v": (0.55, 0.8), "uar_ensemble": (0.6, 0.85),
+        "uar_timnet_full": (0.5, 0.8), "uar_late_fusion": (0.55, 0.85),
+        "uar_logreg_mfcc": (0.55, 0.7), "uar_logreg_w2v": (0.6, 0.8),
+        "uar_logreg_both": (0.65, 0.8), "uar_ensemble_minus_logreg_both": (-0.1, 0.1),
+        "uar_ensemble_minus_best_branch": (-0.1, 0.15), "uar_ensemble_finetuned": (0.65, 0.9),
+        "accuracy_mfcc_random_split": (0.6, 0.95), "accuracy_ensemble_random_split": (0.7, 0.98),
+        "uar_ensemble_without_tess": JOINED, "uar_leave_corpus_out": JOINED,
+        "aurc_disagreement": (0.05, 0.5), "auroc_disagreement": RANKED, "aurc_entropy": (0.05, 0.4),
+        "auroc_entropy": RANKED, "uar_mfcc_telephone": (0.1, 0.6),
     },
     "11_multilabel_calibration": {
         # Of the corpus alone: the rule 1/K, agreement, one rater against the others.
@@ -217,6 +221,12 @@ def test_figures_agree_with_each_other(course):
     several = {key: entry["value"] for key, entry in found["11_multilabel_calibration"].items()}
     assert several["ece_eq6_at_t1"] < several["ece_bce"]
     assert several["ece_positive_rate_eq6_at_t1"] > 2 * several["ece_positive_rate_before"]
+    ensemble = {key: entry["value"] for key, entry in found["09_ensemble"].items()}
+    gap = ensemble["uar_ensemble"] - ensemble["uar_logreg_both"]
+    assert ensemble["uar_ensemble_minus_logreg_both"] == pytest.approx(gap)
+    best = max(ensemble["uar_mfcc"], ensemble["uar_w2v"])
+    gap = ensemble["uar_ensemble"] - best
+    assert ensemble["uar_ensemble_minus_best_branch"] == pytest.approx(gap)
     # Lessons 06 and 08 run the same contest on the same artefact.
     again = found["08_pad_labelling"]["f1_unknown_openmax"]["value"]
     assert again == pytest.approx(found["06_openmax"]["f1_unknown_bendale"]["value"])

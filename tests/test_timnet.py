@@ -1,6 +1,5 @@
-"""TIM-Net and its kin: causality, receptive field, symmetry, losses, batches."""
+"""TIM-Net and its kin: causality, receptive field, symmetry, batches."""
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -47,7 +46,8 @@ def test_no_frame_moves_what_came_before(direction, t, change, seed):
 def test_receptive_field_is_what_is_measured(blocks, gate):
     """The frames that the gradient of the last output reaches, and not one more."""
     torch.manual_seed(0)
-    field = timnet.receptive_field(blocks, *((2, 2) if gate else (3, 1)))
+    kernel, units = (2, 2) if gate else (3, 1)
+    field = 1 + units * (kernel - 1) * (2**blocks - 1)
     net = timnet.Direction(3, 8, blocks, gate=gate).double()
     x = torch.randn(8, 3, field + 5, requires_grad=True, dtype=torch.float64)
     for part in net.modules():  # a ReLU that is shut would hide a path
@@ -113,92 +113,13 @@ def test_fusion_over_dilations_is_learned():
     assert (net.fusion.grad != 0).all()
 
 
-# --- losses -----------------------------------------------------------------------------------
+# --- batches ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def batch():
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(50, 4, generator=generator) * 3, torch.arange(50) % 4
-
-
-def test_losses_without_focus_are_torchs(batch):
-    weight = torch.tensor([0.5, 1, 2, 4.0])
-    cross = torch.nn.functional.cross_entropy
-    torch.testing.assert_close(timnet.focal_loss(*batch), cross(*batch))
-    torch.testing.assert_close(timnet.focal_loss(*batch, weight=weight), cross(*batch, weight))
-
-
-def test_focal_loss_is_its_formula_and_permutes(batch):
-    logits, labels = batch
-    p = logits.softmax(-1)[torch.arange(50), labels]
-    torch.testing.assert_close(timnet.focal_loss(logits, labels, 2), (-((1 - p) ** 2) * p.log())
-                               .mean())  # fmt: skip
-    order = torch.tensor([2, 0, 3, 1])  # column k of the new logits is class order[k]
-    weight = torch.tensor([0.5, 1, 2, 4.0])
-    again = timnet.focal_loss(logits[:, order], torch.argsort(order)[labels], 2, weight[order])
-    torch.testing.assert_close(again, timnet.focal_loss(logits, labels, 2, weight))
-
-
-def test_a_sure_clip_costs_nothing_and_its_gradient_is_finite():
-    logits = torch.tensor([[200.0, 0.0]], requires_grad=True)
-    timnet.focal_loss(logits, torch.tensor([0]), gamma=2).backward()
-    assert torch.isfinite(logits.grad).all()
-
-
-# --- the ensemble -----------------------------------------------------------------------------
-
-
-def made(kind, **options):
-    torch.manual_seed(0)
-    temporal = timnet.TemporalNet(kind == "full", blocks=2) if kind != "embedding" else None
-    return timnet.Ensemble(5, temporal, None if kind == "mfcc" else 8, **options)
-
-
-def inputs(kind, clips=6):
-    generator = torch.Generator().manual_seed(2)
-    mfcc, flat = (torch.randn(clips, *s, generator=generator) for s in ((39, FRAMES), (8,)))
-    return ({} if kind == "embedding" else {"mfcc": mfcc}) | (
-        {} if kind == "mfcc" else {"embedding": flat})  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", ["mfcc", "embedding", "both", "full"])
-def test_a_batch_is_its_clips_one_by_one(kind):
-    model, batch = lively(made(kind)), inputs(kind)
+@pytest.mark.parametrize("full", [False, True])
+def test_a_batch_is_its_clips_one_by_one(full):
+    net, x = lively(timnet.TemporalNet(full, blocks=2)), torch.randn(6, 39, FRAMES)
     with torch.no_grad():
-        whole = model(**batch)
-        assert whole.logits.shape == (6, 5)
-        alone = [model(**{n: v[i : i + 1] for n, v in batch.items()}).logits for i in range(6)]
-    torch.testing.assert_close(whole.logits, torch.cat(alone), atol=1e-5, rtol=1e-5)
-
-
-def test_attention_ignores_padding():
-    model = made("embedding", attentive=True).eval()
-    frames, mask = torch.randn(3, 7, 8), torch.arange(7) < torch.tensor([[7], [4], [1]])
-    noisy = torch.where(mask[..., None], frames, 1e3)
-    with torch.no_grad():
-        first, second = (model(embedding=f, mask=mask).logits for f in (frames, noisy))
-    torch.testing.assert_close(first, second)
-
-
-def test_the_common_loop_trains_it(tmp_path):
-    """Both branches through `training.fit`, as every other network of the course."""
-    from dataclasses import replace
-
-    from helpers import profiles, training
-
-    torch.manual_seed(0)
-    y = np.arange(40) % 2
-    M = np.random.default_rng(0).normal(size=(40, 39, FRAMES)) + y[:, None, None]
-    M = M.astype(np.float32)
-    E = np.random.default_rng(1).normal(size=(40, 8)).astype(np.float32)
-
-    def collate(rows):
-        return {"mfcc": torch.from_numpy(M[rows]), "embedding": torch.from_numpy(E[rows]),
-                "labels": torch.from_numpy(y[rows])}  # fmt: skip
-
-    how = replace(profiles.PROFILES["quick"], epochs=4, learning_rate=1e-2, batch=16, bf16=False)
-    model = timnet.Ensemble(2, timnet.TemporalNet(blocks=2), 8)
-    history = training.fit(model, list(range(30)), list(range(30, 40)), collate, how, tmp_path, 0,
-                           progress=False)  # fmt: skip
-    assert len(history) >= 1 and max(row["recall"] for row in history) > 0.8
+        whole, alone = net(x), torch.cat([net(x[i : i + 1]) for i in range(6)])
+    assert whole.shape == (6, net.width)
+    torch.testing.assert_close(whole, alone, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,98 @@
+"""The checks of lesson 09 against plausible wrong answers: each is told its own mistake."""
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax, softmax
+
+from course import students
+from course.settings import lessons
+
+LESSON = nbformat.read(lessons()["09_ensemble"], as_version=4)
+PAIRS = [[LESSON.cells[i].source for i in pair] for pair in students.exercises(LESSON)]
+
+
+def blocks(body):
+    return f"def blocks_for(frames, kernel=3, units=1):\n    {body}"
+
+
+def fused(body):
+    return f"def product(p, q, w=0.5):\n    {body}"
+
+
+def loss(body):
+    return f"def weighted_cross_entropy(z, y, alpha):\n    lp = log_softmax(z, axis=1)\n    {body}"
+
+
+COUNTED = "next(b for b in range(99) if 1 + {} >= frames)"
+OWN = "-lp[np.arange(len(y)), y]"
+# (exercise, answer, part of the message)
+WRONG = [
+    (1, blocks("pass"), "without `return`"),
+    (1, blocks("return 2"), "one block of kernel 3"),
+    (1, blocks("return next(b for b in range(99) if 2 * (2**b - 1) >= frames)"), "one block"),
+    (1, blocks("return (frames - 1) // 2"), "the fourth frame"),
+    (1, blocks(f"return {COUNTED.format('(kernel - 1) * units * b')}"), "7 are enough"),
+    (1, blocks("return max(1, " + COUNTED.format("2 * (2**b - 1)") + ")"), "no block at all"),
+    (1, blocks(f"return {COUNTED.format('2 * (2**b - 1)')}"), "kernel 2 adds one frame"),
+    (1, blocks(f"return {COUNTED.format('(kernel - 1) * (2**b - 1)')}"), "two units a block"),
+    (1, blocks(f"return min(4, {COUNTED.format('units * (kernel - 1) * (2**b - 1)')})"),
+     "the fields are"),
+    (2, fused("pass"), "without `return`"),
+    (2, fused("return (p**w * q ** (1 - w)).sum()"), "one row for each row"),
+    (2, fused("return softmax(w * np.log(p) + (1 - w) * np.log(q), axis=1) * np.nan"), "1e-12"),
+    (2, fused("return p**w * q ** (1 - w)"), "rows must sum to 1"),
+    (2, fused("return w * p + (1 - w) * q"), "looks like a mean"),
+    (2, fused("return softmax(np.log(p + 1e-12) + np.log(q + 1e-12), axis=1)"), "first branch"),
+    (2, fused("m = p ** (1 - w) * q**w + 1e-12; return m / m.sum(axis=1, keepdims=True)"),
+     "w = 1 is the first branch"),
+    (2, fused("m = p**w * q ** (1 - w); m = m**2 if w == 0.5 else m; return m / m.sum(1)[:, None]"),
+     "by hand"),
+    (2, fused("m = p**0.5 * q**0.5 if w < 1 else p; return m / m.sum(axis=1, keepdims=True)"),
+     "belongs to p"),
+    (3, loss("pass"), "without `return`"),
+    (3, loss(f"return alpha[y] * {OWN}"), "one number"),
+    (3, loss(f"return np.average(-({OWN}), weights=alpha[y])"), "is the sign right"),
+    (3, loss(f"return np.sum({OWN} * alpha[y])"), "by hand, weights 1"),
+    (3, loss("return -lp.mean()"), "by hand, weights 1"),
+    (3, loss(f"return np.mean({OWN})"), "by hand, weights 3 and 1"),
+    (3, loss(f"return np.mean({OWN} * alpha[y])"), "not by n"),
+    (3, loss(f"return np.average({OWN}, weights=alpha[y]) + 0 * np.log(np.exp(z).sum())"),
+     "logits 1,000"),
+    (3, loss(f"return np.average({OWN}, weights=alpha[np.minimum(y, 1)])"), "differs from torch"),
+]  # fmt: skip
+RIGHT = [
+    (1, blocks("return int(np.ceil(np.log2((frames - 1) / (units * (kernel - 1)) + 1)))")),
+    (2, fused("m = np.maximum(p, 1e-12)**w * np.maximum(q, 1e-12)**(1 - w); return m / m.sum(1)"
+              "[:, None]")),
+    (3, loss(f"return sum({OWN} * alpha[y]) / sum(alpha[y])")),
+]  # fmt: skip
+
+
+def check(exercise, answer):
+    space = {"np": np, "nn": torch.nn, "softmax": softmax, "log_softmax": log_softmax}
+    space["torch"] = torch
+    exec(answer, space)
+    with np.errstate(all="ignore"):
+        exec(PAIRS[exercise - 1][1], space)
+
+
+@pytest.mark.parametrize(("exercise", "answer", "message"), WRONG)
+def test_a_wrong_answer_is_told_its_mistake(exercise, answer, message):
+    with pytest.raises(AssertionError, match=message):
+        check(exercise, answer)
+
+
+@pytest.mark.parametrize(("exercise", "answer"), RIGHT)
+def test_a_right_answer_passes_in_another_form(exercise, answer, capsys):
+    check(exercise, answer)
+    assert "right:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("exercise", [1, 2, 3])
+def test_the_solution_passes_and_the_stub_says_what_to_do(exercise):
+    solution = PAIRS[exercise - 1][0]
+    check(exercise, solution)
+    with pytest.raises(NotImplementedError, match=r"\w{4}.*\."):
+        check(exercise, students.stub(solution))

@@ -28,9 +28,8 @@ class Artefact:
     in the tuning part only); the rest is NaN. `logits == embeddings @ head_weight.T + head_bias`,
     where `embeddings` are what the head reads: mean-pooled last states of a fine-tuned encoder,
     states of several layers of a frozen one, or the unit vectors of a network whose logits are
-    s cos(angle) without margin. Segments are cut from the scored clips
-    that a turn tunes on and tests on (none of a random split); `segment_owner` holds their clip's
-    row.
+    s cos(angle) without margin. Segments are cut from the scored clips that a turn tunes on and
+    tests on (none of a random split): S in all turns.
     """
 
     classes: np.ndarray  # (K,) names
@@ -45,8 +44,9 @@ class Artefact:
     embeddings: np.ndarray  # (turns, n, H)
     head_weight: np.ndarray  # (turns, K, H)
     head_bias: np.ndarray  # (turns, K)
-    segment_logits: list = field(default_factory=list)  # per turn (S, K)
-    segment_owner: list = field(default_factory=list)  # per turn (S,) int
+    segment_logits: np.ndarray  # (S, K)
+    segment_owner: np.ndarray  # (S,) int: the row of the clip that each was cut from
+    segment_turn: np.ndarray  # (S,) int
     how: dict = field(default_factory=dict)
     folder: Path | None = None
 
@@ -77,7 +77,8 @@ class Artefact:
 
     def segments(self, turn: int):
         """Segment logits `(S, K)` of one turn and the row of the clip each was cut from `(S,)`."""
-        return self.segment_logits[turn], self.segment_owner[turn]
+        inside = self.segment_turn == turn
+        return self.segment_logits[inside], self.segment_owner[inside]
 
     def tensors(self, turn: int) -> dict:
         """The weights of the network of `turn`. Errors: CourseError when they are damaged."""
@@ -94,23 +95,14 @@ class Artefact:
         return self.how["history"][turn]
 
 
-ARRAYS = [
-    f.name
-    for f in fields(Artefact)
-    if f.name not in ("segment_logits", "segment_owner", "how", "folder")
-]
+ARRAYS = [f.name for f in fields(Artefact) if f.name not in ("how", "folder")]
 
 
 def write(art: Artefact, folder) -> None:
     """Write `art` to `folder`: `how.json` first, then `arrays.npz`, each under a temporary name."""
-    arrays = {name: np.asarray(getattr(art, name)) for name in ARRAYS}
-    for turn in range(art.turns):
-        arrays[f"segment_logits_{turn}"] = art.segment_logits[turn]
-        arrays[f"segment_owner_{turn}"] = art.segment_owner[turn]
-    folder = Path(folder)
-    with replacing(folder / "how.json") as temporary:
+    with replacing(Path(folder) / "how.json") as temporary:
         temporary.write_text(json.dumps(art.how, indent=1), encoding="utf-8")
-    save_arrays(folder / "arrays.npz", arrays)
+    save_arrays(Path(folder) / "arrays.npz", {name: getattr(art, name) for name in ARRAYS})
 
 
 def read(folder) -> Artefact:
@@ -119,20 +111,11 @@ def read(folder) -> Artefact:
     arrays = load_arrays(folder / "arrays.npz")
     try:
         how = json.loads((folder / "how.json").read_text(encoding="utf-8"))
-        turns = len(arrays["logits"])
-        art = Artefact(
-            **{name: arrays[name] for name in ARRAYS},
-            segment_logits=[arrays[f"segment_logits_{t}"] for t in range(turns)],
-            segment_owner=[arrays[f"segment_owner_{t}"] for t in range(turns)],
-            how=how,
-            folder=folder,
-        )
-    except (OSError, ValueError, KeyError) as error:
+        art = Artefact(**arrays, how=how, folder=folder)
+    except (OSError, ValueError, TypeError) as error:
         raise damaged(folder, error) from error
-    if art.split.shape != art.logits.shape[:2] or art.logits.shape[1:] != (
-        len(art.utterances),
-        len(art.classes),
-    ):
+    turns, clips, classes = len(art.split), len(art.utterances), len(art.classes)
+    if art.split.shape != (turns, clips) or art.logits.shape != (turns, clips, classes):
         raise damaged(folder, "shapes do not agree")
     return art
 

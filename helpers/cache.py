@@ -3,6 +3,7 @@
 import hashlib
 import sqlite3
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -38,31 +39,23 @@ class Cache:
     def __init__(self, folder):
         self.path = Path(folder) / "embeddings.sqlite"
         self._lock = threading.Lock()  # decoding threads ask, the main thread writes
-        self._db = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=60, check_same_thread=False)
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS embeddings "
-                "(key TEXT PRIMARY KEY, shape TEXT, value BLOB)"
-            )
-            self._db.commit()
-        except (sqlite3.Error, OSError) as error:
-            self.close()
+        except (OSError, sqlite3.Error) as error:
             raise self._broken(error) from error
+        with self._transaction() as db:
+            columns = "(key TEXT PRIMARY KEY, shape TEXT, value BLOB)"
+            db.execute(f"CREATE TABLE IF NOT EXISTS embeddings {columns}")
 
     def get(self, key: str) -> np.ndarray | None:
         """The array stored under ``key``, or None."""
-        try:
-            with self._lock:
-                row = self._db.execute(
-                    "SELECT shape, value FROM embeddings WHERE key = ?", (key,)
-                ).fetchone()
-        except sqlite3.Error as error:
-            raise self._broken(error) from error
+        with self._transaction() as db:
+            asked = db.execute("SELECT shape, value FROM embeddings WHERE key = ?", (key,))
+            row = asked.fetchone()
         if row is None:
             return None
-        shape = tuple(int(size) for size in row[0].split(","))
+        shape = [int(size) for size in row[0].split(",")]
         return np.frombuffer(row[1], dtype="<f4").reshape(shape).copy()
 
     def put(self, arrays: dict[str, np.ndarray]) -> None:
@@ -71,22 +64,26 @@ class Cache:
             (key, ",".join(map(str, array.shape)), np.asarray(array, "<f4").tobytes())
             for key, array in arrays.items()
         ]
-        try:
-            with self._lock, self._db:
-                self._db.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)
-        except sqlite3.Error as error:
-            raise self._broken(error) from error
+        with self._transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)
 
     def close(self) -> None:
         """Close the file; further calls are errors."""
-        if self._db is not None:
-            self._db.close()
+        self._db.close()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.close()
+
+    @contextmanager
+    def _transaction(self):
+        try:
+            with self._lock, self._db:
+                yield self._db
+        except sqlite3.Error as error:
+            raise self._broken(error) from error
 
     def _broken(self, error) -> CourseError:
         return CourseError(f"cache {self.path}: {error}; delete this file, it is made again")

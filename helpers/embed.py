@@ -1,11 +1,11 @@
-"""Embeddings of many files: decoded ahead, batched by length, cached.
+"""Embeddings of many files: decoded in threads, batched by length, cached.
 
 Lesson 02 builds the plain loop that `embed` speeds up.
 """
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby, zip_longest
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -17,27 +17,18 @@ from helpers.errors import CourseError
 from helpers.progress import bar
 
 CODE = code(*(m.__file__ for m in (audio, encoders, networks, sniff)), __file__)  # file to row
-WINDOW = 256  # files decoded ahead: memory grows with this, not with the number of files
+BATCH_S = 24.0  # seconds of audio in a batch, padding included
+WINDOW = 256  # files decoded at once: memory grows with this, not with the number of files
 
 
-def embed(
-    clips,
-    encoder,
-    layer="last",
-    pooling="mean",
-    normalise=None,
-    length=None,
-    batch_s=24.0,
-    cache=None,
-    progress=True,
-    threads=4,
-):
+def embed(clips, encoder, layer="last", pooling="mean", normalise=None, length=None, cache=None,
+          progress=True) -> np.ndarray | list:  # fmt: skip
     """Embeddings of `clips` (paths, or 16 kHz waves): float32 `(n, H)`, `(n, 2H)` for "mean+std".
 
     `layer`: "last", a number 0..layers, or "all" (`(n, layers + 1, H)`). `pooling`: "mean",
     "mean+std", or None for a list of `(T, H)`, which is not flat in memory. `normalise`: see
-    `Encoder.batch`. `length`: cut or zero-pad each clip to so many samples. `batch_s`: seconds
-    of audio in a batch, padding included. `cache`: a folder, or None.
+    `Encoder.batch`. `length`: cut or zero-pad each clip to so many samples. `cache`: a folder, or
+    None.
 
     A file that cannot be read becomes a row of NaN, and one warning counts and names them all.
     Errors: CourseError when no file can be read.
@@ -64,17 +55,16 @@ def embed(
         except audio.AudioError as error:
             return None, None, error
 
-    clips, rows, skipped = list(clips), {}, []
+    clips, rows, skipped, room = list(clips), {}, [], BATCH_S * encoder.rate
     title = f"embed {Path(encoder.name).name}"
-    with ThreadPoolExecutor(threads) as readers, bar(progress, title, len(clips), "clip") as shown:
-        chunks = [range(i, min(i + WINDOW, len(clips))) for i in range(0, len(clips), WINDOW)]
-        ahead = [readers.submit(fetch, clips[r]) for r in chunks[0]] if chunks else []
-        for chunk, following in zip_longest(chunks, chunks[1:], fillvalue=()):
-            window = dict(zip(chunk, ahead, strict=True))
-            ahead = [readers.submit(fetch, clips[r]) for r in following]
+    with ThreadPoolExecutor(4) as readers, bar(progress, title, len(clips), "clip") as shown:
+        for start in range(0, len(clips), WINDOW):
+            chunk = range(len(clips))[start : start + WINDOW]
             names, waves = {}, {}
-            for row in chunk:
-                names[row], wave, found = window.pop(row).result()
+            for row, heard in zip(
+                chunk, readers.map(fetch, clips[start : start + WINDOW]), strict=True
+            ):
+                names[row], wave, found = heard
                 if wave is not None:
                     waves[row] = wave
                 elif isinstance(found, audio.AudioError):
@@ -82,7 +72,7 @@ def embed(
                 else:
                     rows[row] = found
             shown.update(len(chunk) - len(waves))
-            for batch in batches({r: len(w) for r, w in waves.items()}, batch_s, encoder.masked):
+            for batch in batches({r: len(w) for r, w in waves.items()}, room, encoder.masked):
                 done = _forward([waves.pop(r) for r in batch], encoder, layer, pooling, normalise)
                 rows.update(zip(batch, done, strict=True))
                 if store:
@@ -100,8 +90,8 @@ def embed(
     return np.stack([rows.get(r, blank) for r in range(len(clips))]) if clips else blank
 
 
-def batches(lengths: dict, batch_s: float, mixed: bool) -> list:
-    """Group keys of `lengths` (samples), longest first: at most `batch_s` seconds in a batch.
+def batches(lengths: dict, room: float, mixed: bool) -> list:
+    """Group keys of `lengths`, longest first: at most `room` of length in a batch, with padding.
 
     `mixed=False` puts only equal lengths together.
     """
@@ -110,7 +100,7 @@ def batches(lengths: dict, batch_s: float, mixed: bool) -> list:
     out = []
     for group in groups:
         while group:
-            size = max(1, int(batch_s * audio.SAMPLE_RATE / lengths[group[0]]))
+            size = max(1, int(room / lengths[group[0]]))
             out.append(group[:size])
             group = group[size:]
     return out

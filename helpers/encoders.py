@@ -31,6 +31,7 @@ class Encoder:
     model: "torch.nn.Module" = field(repr=False)  # noqa: F821
     extractor: object = field(repr=False)
     dtype: str = "float32"
+    rate = audio.SAMPLE_RATE
 
     def __post_init__(self):
         self.config = self.model.config
@@ -59,6 +60,17 @@ class Encoder:
             and self.config.feat_extract_norm == "layer"
             and not getattr(self.config, "conv_pos_batch_norm", False)
         )
+
+    @property
+    def divisible(self) -> bool:
+        """Is a state all that a block needs of the blocks below, and a norm all that follows?
+
+        WavLM's blocks pass on positions too; the norm of wav2vec2-base comes before its blocks.
+        """
+        if self.family == "whisper":
+            return True
+        stable = getattr(self.config, "do_stable_layer_norm", False)
+        return stable and self.family in ("wav2vec2", "hubert")
 
     @property
     def thirds(self) -> tuple[int, ...]:
@@ -126,13 +138,8 @@ class Encoder:
         waves = [w[:limit] for w in waves]
         frames = [-(-len(w) // self.extractor.hop_length) for w in waves]
         room = max(len(w) for w in waves) + 2 * self.extractor.n_fft
-        mel = self.extractor(
-            waves,
-            sampling_rate=audio.SAMPLE_RATE,
-            padding="max_length",
-            max_length=room,
-            return_tensors="pt",
-        )["input_features"]
+        mel = self.extractor(waves, sampling_rate=audio.SAMPLE_RATE, padding="max_length",
+                             max_length=room, return_tensors="pt")["input_features"]  # fmt: skip
         mask = torch.arange(mel.shape[-1])[None] < torch.tensor(frames)[:, None]
         return {"input_values": mel, "attention_mask": mask.long()}
 
@@ -187,24 +194,18 @@ def load(name="embedded", dtype: str = "float32") -> Encoder:
     folder = folder_of(name)
     try:
         with quiet():
-            model, extractor, report = _read(str(folder or name), folder)
+            model, extractor, report = _read(str(folder or name))
+        missing = [n for n in report["missing_keys"] if "masked_spec_embed" not in n]
+        if missing:  # transformers would go on with random weights
+            raise ValueError(f"weights lack {len(missing)} tensors, such as {min(missing)}")
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0][:160] if str(error) else type(error).__name__
-        if folder:
-            raise CourseError(
-                f"encoder folder {folder}: missing or damaged file ({reason}); "
-                "copy the folder again"
-            ) from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise CourseError(
-            f"encoder '{name}': not a folder here, and the model hub did not give it "
-            "(offline, or no such id); use --encoder embedded or a folder"
+            f"encoder folder {folder}: missing or damaged file ({reason}); copy the folder again"
+            if folder
+            else f"encoder '{name}': not a folder here, and the model hub did not give it whole "
+            f"({reason}); use --encoder embedded or a folder"
         ) from error
-    missing = [n for n in report["missing_keys"] if "masked_spec_embed" not in n]
-    if missing:  # transformers would go on with random weights
-        raise CourseError(
-            f"encoder '{name}': weights lack {len(missing)} tensors, such as "
-            f"{sorted(missing)[0]}; copy the folder again"
-        )
     if model.config.model_type == "whisper":
         from helpers.networks import WhisperFrames
 
@@ -212,7 +213,7 @@ def load(name="embedded", dtype: str = "float32") -> Encoder:
     return Encoder(str(name), model.eval(), extractor, dtype)
 
 
-def _read(source: str, folder: Path | None):
+def _read(source: str):
     """Model, feature extractor and transformers' report on what the weights lack."""
     import torch
     from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, WhisperModel
@@ -224,15 +225,13 @@ def _read(source: str, folder: Path | None):
             f"encoder '{source}' is of the family '{config.model_type}'; "
             f"this course knows {', '.join(FAMILIES)}"
         )
-    call = "Wav2Vec2FeatureExtractor(return_attention_mask=True)"
     if config.model_type == "whisper":
-        call = f"WhisperFeatureExtractor(feature_size={config.num_mel_bins})"
         bare = "WhisperEncoder" in (config.architectures or ())
         kind = WhisperEncoder if bare else WhisperModel
-    if folder and not list(folder.glob("*processor_config.json")):
+    if Path(source).is_dir() and not list(Path(source).glob("*processor_config.json")):
         raise CourseError(
-            f"encoder folder {folder}: no preprocessor_config.json; write it with "
-            f"transformers.{call}.save_pretrained({str(folder)!r})"
+            f"encoder folder {source}: no preprocessor_config.json; write it there with "
+            "save_pretrained of the encoder's feature extractor"
         )
     extractor = AutoFeatureExtractor.from_pretrained(source)
     model, report = kind.from_pretrained(source, dtype=torch.float32, output_loading_info=True)

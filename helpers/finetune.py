@@ -20,7 +20,8 @@ from helpers.profiles import PROFILES, dtype_for, settings_for
 
 USED = "audio embed encoders finetune networks probe profiles training".split()
 CODE = code(*(Path(__file__).with_name(f"{name}.py") for name in USED))
-read = lru_cache(maxsize=2000)(audio.read)  # waves of 3 s: about 400 MB
+KEPT = 2000  # clips in memory: waves of 3 s, about 400 MB; states of 512 numbers, 600 MB
+read = lru_cache(maxsize=KEPT)(audio.read)
 
 
 def artefact(frame, encoder="embedded", seed=0, profile="quick", folder="runs/course",
@@ -39,37 +40,42 @@ def artefact(frame, encoder="embedded", seed=0, profile="quick", folder="runs/co
 
 
 class Clips(torch.utils.data.Dataset):
-    """`(wave, label)` pairs: waves of at most `samples`, cut at a random place when `crop`.
+    """`(clip, label)` pairs: clips `get(path)`, waves or frames, of at most `longest`.
 
-    `fixed` zero-pads shorter ones. Random places come from torch's generator, which checkpoints
-    keep.
+    `crop`: cut at a random place, which comes from torch's generator: checkpoints keep it.
+    `fixed` zero-pads shorter ones.
     """
 
-    def __init__(self, paths, labels, samples: int, crop=False, fixed=False):
-        self.paths, self.labels = list(paths), [int(y) for y in labels]
-        self.samples, self.crop, self.fixed = samples, crop, fixed
+    def __init__(self, paths, labels, get, longest: int, crop=False, fixed=False):
+        self.paths, self.labels, self.get = list(paths), [int(y) for y in labels], get
+        self.longest, self.crop, self.fixed = longest, crop, fixed
 
     def __len__(self):
         return len(self.paths)
 
     def __getitem__(self, i):
-        wave = read(self.paths[i])
-        spare = len(wave) - self.samples
+        clip = self.get(self.paths[i])
+        spare = len(clip) - self.longest
         start = int(torch.randint(spare + 1, ())) if self.crop and spare > 0 else 0
-        wave = wave[start : start + self.samples]
-        return audio.fix_length(wave, self.samples) if self.fixed else wave, self.labels[i]
+        clip = clip[start : start + self.longest]
+        return audio.fix_length(clip, self.longest) if self.fixed else clip, self.labels[i]
 
 
 class FineTuned:
-    """Makes an encoder under a linear head, all of it trained (source 1)."""
+    """Makes an encoder under a linear head, all of it trained (source 1) or its upper blocks.
+
+    Where a block needs the states below it alone, those below the trained ones are kept in memory.
+    """
 
     def __init__(self, encoder="embedded", profile="quick"):
         self.encoder, self.settings, self.about = _opened(encoder, profile)
         self.name, self.code = f"{Path(self.encoder.name).name}-{profile}", CODE
         self.length = _length(self.encoder, self.settings)
+        self.below = {}  # path: states (T, H)
 
     def prepare(self, paths, folder, progress):
         """Last states of the frozen encoder, mean over frames: what the first head is fitted on."""
+        self.split = self.settings.blocks and self.encoder.divisible and len(paths) <= KEPT
         self.before = features(paths, self.encoder, self.settings, folder, progress)[:, -1]
         usable = np.isfinite(self.before).all(1)
         self.paths, self.before = paths[usable], self.before[usable]
@@ -86,31 +92,52 @@ class FineTuned:
         if settings.probe_head:
             speakers = task.frame["speaker"].to_numpy()
             start_as_probe(model, self.before, task.labels, speakers, task.train)
-        if settings.freeze_front and hasattr(model, "freeze_feature_encoder"):
-            model.freeze_feature_encoder()
-
-        def clips(rows, crop):
-            fixed, chosen = self.length is not None, (self.paths[rows], task.labels[rows])
-            return Clips(*chosen, settings.samples, crop, fixed)
-
-        def collate(items):
-            waves, labels = zip(*items, strict=True)
-            return {**self.encoder.batch(waves), "labels": torch.tensor(labels)}
-
         if not settings.epochs:
             return model.eval(), []
-        parts = clips(task.train, not settings.fixed), clips(task.stop, False)
-        return model, training.fit(model, *parts, collate, settings, place, seed, progress)
+        if settings.freeze_front and hasattr(model, "freeze_feature_encoder"):
+            model.freeze_feature_encoder()
+        if settings.blocks:
+            networks.freeze(model, settings.blocks)
+        learner = self._top(model) if self.split else model
+        heard = learner if self.split else self.encoder
+
+        def collate(items):
+            clips, labels = zip(*items, strict=True)
+            return {**heard.batch(clips), "labels": torch.tensor(labels)}
+
+        parts = self._clips(task, task.train, not settings.fixed), self._clips(task, task.stop)
+        return model, training.fit(learner, *parts, collate, settings, place, seed, progress)
+
+    def _clips(self, task, rows, crop=False):
+        chosen, longest = (self.paths[rows], task.labels[rows]), self.settings.samples
+        if not self.split:
+            return Clips(*chosen, read, longest, crop, self.length is not None)
+        self._below(rows)
+        frames = int(longest / audio.SAMPLE_RATE / self.encoder.frame_s)
+        return Clips(*chosen, self.below.get, frames, crop)
+
+    def _below(self, rows) -> list:
+        """States under the blocks that are trained; each clip is heard once."""
+        new = [path for path in self.paths[rows] if path not in self.below]
+        layer = self.encoder.layers - self.settings.blocks
+        heard = embed(new, self.encoder, layer, pooling=None, progress=False)
+        self.below.update(zip(new, heard, strict=True))
+        return [self.below[path] for path in self.paths[rows]]
 
     def embed(self, model, rows, progress):
         """Last states of the tuned encoder, mean over frames."""
         if not self.settings.epochs:
             return self.before[rows]
+        if self.split:
+            return embed(self._below(rows), self._top(model), progress=progress)
         return embed(self.paths[rows], self._tuned(model), length=self.length, progress=progress)
 
     def hear(self, model, waves):
         """Any waves, as `embed`."""
         return embed(waves, self._tuned(model), progress=False)
+
+    def _top(self, model):
+        return networks.Top(model.eval(), self.settings.blocks, self.encoder)
 
     def _tuned(self, model):
         return replace(self.encoder, model=model.eval().base_model)
@@ -120,14 +147,11 @@ class FineTuned:
 
 
 class Frozen:
-    """Makes linear probes on the encoder as it is: mean and deviation of several layers.
+    """Makes linear probes on the encoder as it is: mean and deviation of `Encoder.thirds`."""
 
-    `layers`: `Encoder.thirds` if not given.
-    """
-
-    def __init__(self, encoder="embedded", profile="quick", layers=None):
+    def __init__(self, encoder="embedded", profile="quick"):
         self.encoder, self.settings, self.about = _opened(encoder, profile)
-        self.layers = list(layers or self.encoder.thirds)
+        self.layers = list(self.encoder.thirds)
         self.about |= {"layers": self.layers}
         self.name, self.code = f"{Path(self.encoder.name).name}-{profile}-frozen", CODE
 

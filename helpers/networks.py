@@ -86,13 +86,7 @@ class WhisperFrames(nn.Module):
         x = nn.functional.gelu(encoder.conv2(x)).transpose(1, 2)[:, : mask.shape[1]]
         x = x + encoder.embed_positions.weight[: x.shape[1]]
         x = nn.functional.dropout(x, p=encoder.dropout, training=self.training)
-        bias = (
-            None
-            if bool(mask.all())
-            else torch.zeros_like(mask, dtype=x.dtype)
-            .masked_fill(~mask, torch.finfo(x.dtype).min)[:, None, None]
-            .expand(-1, 1, x.shape[1], -1)
-        )
+        bias = attention_bias(mask, x.dtype)
         states = [x]
         for layer in encoder.layers:
             x = layer(x, bias)
@@ -121,6 +115,55 @@ class WhisperClassifier(nn.Module):
         mask = self.base_model.frame_mask(attention_mask)
         logits = self.classifier(pool(self.projector(frames), mask))
         return SequenceClassifierOutput(logits=logits)
+
+
+class Top(nn.Module):
+    """The upper `blocks` and the head of a `classifier` of `build`, on states of the block below.
+
+    What lies below is frozen: its states are computed once a clip, not once an epoch and a turn.
+    To `embed` this is an encoder, which hears states `(T, H)` where others hear waves.
+    """
+
+    def __init__(self, classifier, blocks: int, encoder):
+        super().__init__()
+        self.model, self.blocks = classifier, blocks
+        self.name, self.dtype, self.layers = encoder.name, encoder.dtype, blocks
+        self.masked, self.rate = True, 1 / encoder.frame_s
+
+    def forward(self, states, mask):
+        """Logits `(b, K)`."""
+        (frames,), mask = self.frames({"states": states, "mask": mask})
+        return {"logits": self.model.classifier(pool(self.model.projector(frames), mask))}
+
+    @staticmethod
+    def batch(states, normalise=None) -> dict:
+        """States of several clips `(b, T, H)`, padded, and their mask `(b, T)`."""
+        lengths = torch.tensor([len(each) for each in states])
+        padded = nn.utils.rnn.pad_sequence([torch.from_numpy(s) for s in states], batch_first=True)
+        return {"states": padded, "mask": torch.arange(padded.shape[1]) < lengths[:, None]}
+
+    def frames(self, batch, every=False):
+        """Last states `[(b, T, H)]` and mask."""
+        encoder, states, mask = self.model.base_model.encoder, batch["states"], batch["mask"]
+        bias = attention_bias(mask, states.dtype)
+        for block in encoder.layers[-self.blocks :]:
+            states = block(states, bias)
+        return [encoder.layer_norm(states)], mask
+
+
+def freeze(classifier, blocks: int) -> None:
+    """Leave all of a classifier of `build` as it is but its upper `blocks` and its head."""
+    classifier.base_model.requires_grad_(False)
+    classifier.base_model.encoder.layers[-blocks:].requires_grad_(True)
+
+
+def attention_bias(mask, dtype):
+    """What is added to attention scores, `(b, 1, T, T)`; None where no frame is padding."""
+    if bool(mask.all()):
+        return None
+    bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    bias = bias.masked_fill(~mask, torch.finfo(dtype).min)[:, None, None]
+    return bias.expand(-1, 1, mask.shape[1], -1)
 
 
 def effective_head(model):

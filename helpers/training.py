@@ -43,17 +43,14 @@ def epoch_metrics(output) -> dict:
 class _Watch(TrainerCallback):
     """A bar over steps, the seconds of each epoch, and a mark on a checkpoint that is whole."""
 
-    def __init__(self, progress, best):
-        self.seconds, self.began, self.progress, self.best = {}, 0.0, progress, best
+    def __init__(self, progress):
+        self.seconds, self.began, self.progress = {}, 0.0, progress
 
     def on_train_begin(self, args, state, control, **_):
         self.bar = bar(self.progress, "train", state.max_steps, "step", state.global_step)
 
     def on_step_end(self, args, state, control, **_):
         self.bar.update()
-
-    def on_evaluate(self, args, state, control, metrics, **_):
-        self.bar.set_postfix({self.best: f"{metrics[f'eval_{self.best}']:.3f}"})
 
     def on_train_end(self, args, state, control, **_):
         self.bar.close()
@@ -88,7 +85,7 @@ def fit(model, train, stop, collate, settings, folder, seed, progress=True, *, l
     at the same weights.
     """
     cpu, staged = not torch.cuda.is_available(), len(stop) > 0
-    folder, watch = Path(folder), _Watch(progress, best)
+    folder, watch = Path(folder), _Watch(progress)
     resume = _last_whole(folder)
     if resume:
         seconds = json.loads((resume / "whole.json").read_text())

@@ -128,11 +128,12 @@ def _make(frame, maker, place, how, progress) -> kept.Artefact:
         f"{name}s": frame[name].to_numpy().astype(str)
         for name in ("utterance", "emotion", "speaker", "gender")
     }
-    stacked = {
-        name: np.stack([o[name] for o in outputs])
-        for name in ("logits", "embeddings", "head_weight", "head_bias")
+    each = ("logits", "embeddings", "head_weight", "head_bias")
+    stacked = {name: np.stack([o[name] for o in outputs]) for name in each}
+    cut = {
+        name: np.concatenate([o[name] for o in outputs])
+        for name in ("segment_logits", "segment_owner", "segment_turn")
     }
-    cut = {name: [o[name] for o in outputs] for name in ("segment_logits", "segment_owner")}
     art = kept.Artefact(
         np.array(known), labels=labels, fold=fold, split=split, how=how, folder=place,
         **clips, **stacked, **cut,
@@ -176,6 +177,7 @@ def _run(turn, frame, labels, known, maker, how, done, progress):
         "head_bias": bias,
         "segment_logits": cut @ weight.T + bias,
         "segment_owner": owner,
+        "segment_turn": np.full(len(owner), turn.index),
         "history": json.dumps(history),
     }
     kept.save_arrays(done, outputs)

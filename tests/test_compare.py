@@ -34,8 +34,9 @@ def a_run(folder, seed, right, corpus="embedded", clips="c", **change):
         embeddings=np.zeros((1, n, 1)),
         head_weight=np.zeros((1, 2, 1)),
         head_bias=np.zeros((1, 2)),
-        segment_logits=[np.zeros((0, 2))],
-        segment_owner=[np.zeros(0, dtype=int)],
+        segment_logits=np.zeros((0, 2)),
+        segment_owner=np.zeros(0, dtype=int),
+        segment_turn=np.zeros(0, dtype=int),
     )
     place = folder / "artefacts" / f"{corpus}-embedded-rotation-quick-{seed}"
     place.mkdir(parents=True)

@@ -78,6 +78,20 @@ def shown(entry: dict) -> str:
     return _number(entry["value"]) + ends
 
 
+def verdict(entry: dict, above: float | None = None, below: float | None = None) -> str:
+    """Return "reached", "missed" or "open" for the aim to lie above, or below, a bound.
+
+    Reached: the whole interval is on the right side. Missed: it is on the wrong side. Open: it
+    holds the bound, or there is none.
+    """
+    if entry["value"] is None or entry["low"] is None:
+        return "open"
+    low, high, bound = entry["low"], entry["high"], above
+    if above is None:
+        low, high, bound = -entry["high"], -entry["low"], -below
+    return "reached" if low > bound else "missed" if high < bound else "open"
+
+
 def table(lesson, caption: str = ""):
     """The table "source | measured here | on real speech | why they differ" of a lesson.
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from helpers import results
 from tools import measure_cost, write_tables
 
 
@@ -43,4 +44,4 @@ def test_the_page_on_a_thousand_runs_shows_what_was_measured():
     ],
 )
 def test_a_verdict_needs_the_whole_interval(low, high, aim, word):
-    assert write_tables.verdict({"value": 0.7, "low": low, "high": high}, **aim) == word
+    assert results.verdict({"value": 0.7, "low": low, "high": high}, **aim) == word

@@ -143,20 +143,6 @@ def _whole_columns(heads: list[str], body: list[list[str]]) -> list[list[str]]:
     return body
 
 
-def verdict(entry: dict, above: float | None = None, below: float | None = None) -> str:
-    """Return "reached", "missed" or "open" for the aim to lie above, or below, a bound.
-
-    Reached: the whole interval is on the right side. Missed: it is on the wrong side. Open: it
-    holds the bound, or there is none.
-    """
-    if entry["value"] is None or entry["low"] is None:
-        return "open"
-    low, high, bound = entry["low"], entry["high"], above
-    if above is None:
-        low, high, bound = -entry["high"], -entry["low"], -below
-    return "reached" if low > bound else "missed" if high < bound else "open"
-
-
 def aims() -> str:
     """Each aim, and what the reference runs say of it: one rule for all."""
     columns = [*MAIN, *LARGE, (FOUR, "four corpora")]
@@ -172,7 +158,7 @@ def aims() -> str:
             if aim["key"] == "uar_gain_over_probe" and column in LARGE:  # two linear heads
                 cell = "not fine-tuned"
             elif entry is not None and entry["value"] is not None:
-                cell = f"{verdict(entry, **{side: aim[side]})}: {cell}"
+                cell = f"{results.verdict(entry, **{side: aim[side]})}: {cell}"
             cells.append(cell + (OLDER if entry and older(file["run"], aim["lesson"]) else ""))
         bound = _cell({"value": aim[side]}, figure["unit"])
         percent = ", %" if figure["unit"] in PERCENT else ""

@@ -177,6 +177,7 @@ def with_voices(art, X, heads, clips, scored) -> Artefact:
         logits=np.stack(logits),
         head_weight=np.stack([head.head_[0] for head, _ in heads]),
         head_bias=np.stack([head.head_[1] for head, _ in heads]),
-        segment_logits=[],
-        segment_owner=[],
+        segment_logits=art.segment_logits[:0],
+        segment_owner=art.segment_owner[:0],
+        segment_turn=art.segment_turn[:0],
     )

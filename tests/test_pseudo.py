@@ -176,6 +176,8 @@ def tiny_artefact():
         labels=LABELS, speakers=SPEAKERS, genders=SPEAKERS, fold=fold, split=split,
         logits=np.stack([EMBEDDINGS @ w.T + b for w, b in heads]),
         embeddings=np.stack([EMBEDDINGS] * 2), head_weight=weight, head_bias=bias,
+        segment_logits=np.empty((0, 4)), segment_owner=np.empty(0, int),
+        segment_turn=np.empty(0, int),
         how={"corpus": "tiny", "encoder": "tiny"},
     )  # fmt: skip
 

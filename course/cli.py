@@ -38,8 +38,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _corpora(args) -> int:
     print(f"{'name':12} {'here':5} {'licence':18} where from")
-    for name in corpora.names():
-        about = corpora.CORPORA[name]
+    for name, about in corpora.CORPORA.items():
         here = "yes" if corpora.available(name) else "no"
         print(f"{name:12} {here:5} {about.licence:18} {about.title}: {about.source}")
     print("folder:PATH  your own recordings: class folders, or a CSV (path, emotion, speaker)")
@@ -118,25 +117,21 @@ COMMANDS = {
     "run": (_run, "run lessons; several corpora, encoders or seeds make a sweep; a rerun resumes"),
     "report": (_report, "write the report of a run or a sweep again"),
     "site": (_site, "write a static site over a run into DIR/site: report, documentation, search"),
-    "compare": (
-        _compare,
-        "the differences of two runs, with intervals; paired where clips are the same",
-    ),
+    "compare": (_compare, "differences of two runs, with intervals; paired on the same clips"),
     "students": (_students, "write the student edition: exercises without solutions"),
     "predict": (_predict, "calibrated probabilities, unknown score and PAD point of audio files"),
 }
 
 
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 0 up")
-    return int(text)
+def _whole(least: int):
+    """What reads a whole number from ``least`` up."""
 
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"'{text}' is no whole number from {least} up")
+        return int(text)
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1 up")
-    return int(text)
+    return read
 
 
 def parser() -> argparse.ArgumentParser:
@@ -158,14 +153,14 @@ def parser() -> argparse.ArgumentParser:
     option |= {"metavar": "E", "default": [default.encoder]}
     run.add_argument("--encoder", **option, help="name, folder or hub id (default: %(default)s)")
     option |= {"metavar": "S", "default": [default.seed]}
-    run.add_argument("--seed", **option, type=_seed, help="0 or more (default: %(default)s)")
+    run.add_argument("--seed", **option, type=_whole(0), help="0 or more (default: %(default)s)")
     run.add_argument(
         "--profile", choices=PROFILES, default=default.profile,
         help="quick: minutes on two cores; full: every turn; paper: the source's own settings",
     )  # fmt: skip
     run.add_argument("--out", type=Path, metavar="DIR", help="default: runs/course, or by its name")
     many = run.add_mutually_exclusive_group()
-    many.add_argument("--workers", type=_count, metavar="N", help="a sweep on N processes here")
+    many.add_argument("--workers", type=_whole(1), metavar="N", help="a sweep on N processes here")
     many.add_argument(
         "--scheduler", metavar="ADDRESS", help="a sweep on a Dask scheduler's workers"
     )

@@ -144,12 +144,11 @@ def compare(a: Side, b: Side) -> tuple[list[list], list[str]]:
         same = _same(a, b, lesson)
         for key in {**first, **second}:
             one, other = first.get(key), second.get(key)
-            measured = [e is not None and e["value"] is not None for e in (one, other)]
-            if not all(measured):
-                where = [
-                    f"only in {name}" for name, there in zip("AB", measured, strict=True) if there
-                ]
-                notes.append(f"{lesson} {key}: measured {(where or ['in neither'])[0]}")
+            sides = zip("AB", (one, other), strict=True)
+            there = [name for name, entry in sides if entry and entry["value"] is not None]
+            if len(there) < 2:
+                where = f"only in {there[0]}" if there else "in neither"
+                notes.append(f"{lesson} {key}: measured {where}")
                 continue
             if same and one == other:
                 found, how = (0.0, 0.0, 0.0), "same"

@@ -98,15 +98,12 @@ def _continue(url: str, part: Path, size: int, progress: bool) -> None:
                         bar.update(len(chunk))
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
             reason = getattr(error, "reason", error)
-            raise CourseError(
-                f"{url}: cannot be reached ({reason}); run the command again when the network is "
-                f"back, or fetch the file by hand and unpack it into the corpus' folder"
-            ) from None
-    if part.stat().st_size < size:
-        raise CourseError(
-            f"{url}: cut off at {part.stat().st_size:,} of {size:,} bytes; run the command again, "
-            "it goes on from there"
-        )
+            again = "run the command again when the network is back, or fetch the file by hand"
+            remedy = f"{again} and unpack it into the corpus' folder"
+            raise CourseError(f"{url}: cannot be reached ({reason}); {remedy}") from None
+    if (have := part.stat().st_size) < size:
+        remedy = "run the command again, it goes on from there"
+        raise CourseError(f"{url}: cut off at {have:,} of {size:,} bytes; {remedy}")
 
 
 def unpack(archive: Path, target: Path) -> None:
@@ -118,21 +115,17 @@ def unpack(archive: Path, target: Path) -> None:
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         with zipfile.ZipFile(archive) as zipped:
-            for member in zipped.infolist():
-                if reason := _unsafe(member):
-                    raise CourseError(
-                        f"{archive}: member '{member.filename}' {reason}; not unpacked"
-                    )
-            if sum(member.file_size for member in zipped.infolist()) > LARGEST:
-                raise CourseError(
-                    f"{archive}: unpacks to more than {LARGEST >> 30} GiB; not unpacked"
-                )
+            members = zipped.infolist()
+            reasons = [f"member '{m.filename}' {why}" for m in members if (why := _unsafe(m))]
+            if sum(member.file_size for member in members) > LARGEST:
+                reasons.append(f"unpacks to more than {LARGEST >> 30} GiB")
+            if reasons:
+                raise CourseError(f"{archive}: {reasons[0]}; not unpacked")
             zipped.extractall(scratch)
         os.replace(scratch, target)
     except (zipfile.BadZipFile, EOFError) as error:
-        raise CourseError(
-            f"{archive}: damaged archive ({error}); delete it and run again"
-        ) from None
+        remedy = "delete it and run again"
+        raise CourseError(f"{archive}: damaged archive ({error}); {remedy}") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     archive.unlink()

@@ -85,9 +85,9 @@ def check_parameters(path: Path) -> None:
 
 def check_corpus(spec: str) -> None:
     """UsageError when a part of the spec is no corpus that the course knows."""
-    options = [*corpora.names(), "folder:PATH"]
+    options = [*corpora.CORPORA, "folder:PATH"]
     for part in corpora.parts(spec):
-        if part in corpora.names() or part.startswith("folder:"):
+        if part in corpora.CORPORA or part.startswith("folder:"):
             continue
         if re.search(r"[/\\~]", part) or Path(part).exists():
             raise UsageError(f"'{part}' is no corpus; for a folder of your own: folder:{part}")

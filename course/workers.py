@@ -109,8 +109,8 @@ def _cluster(workers: int | None, scheduler: str | None):
 
 
 def _words(lessons: list[str], setting: Setting) -> list[str]:
-    options = ("corpus", "encoder", "seed", "profile")
-    return [*lessons, *(w for o in options for w in (f"--{o}", str(getattr(setting, o))))]
+    options = setting._asdict().items()
+    return [*lessons, *(word for name, value in options for word in (f"--{name}", str(value)))]
 
 
 def run(

@@ -47,11 +47,6 @@ def root() -> Path:
     return Path(os.environ.get("SER_CORPORA") or REPOSITORY / "data" / "corpora").resolve()
 
 
-def names() -> tuple[str, ...]:
-    """Return the names that ``load`` knows, besides ``folder:PATH``."""
-    return tuple(CORPORA)
-
-
 def folder(name: str) -> Path:
     """Return the folder in which a corpus lies, there or not; ``CourseError`` for unknown names."""
     if name not in CORPORA:

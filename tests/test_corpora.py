@@ -429,7 +429,7 @@ def test_present_leaves_out_what_is_absent(here):
     assert corpora.present("ravdess") == ("ravdess", [])
 
 
-@pytest.mark.parametrize("name", [n for n in corpora.names() if n != "embedded"])
+@pytest.mark.parametrize("name", [n for n in corpora.CORPORA if n != "embedded"])
 def test_absent_corpus_says_licence_source_and_how_to_get_it(here, name):
     about = corpora.CORPORA[name]
     with pytest.raises(CourseError) as caught:

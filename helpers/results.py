@@ -92,7 +92,7 @@ def verdict(entry: dict, above: float | None = None, below: float | None = None)
     return "reached" if low > bound else "missed" if high < bound else "open"
 
 
-def table(lesson, caption: str = ""):
+def table(lesson: str):
     """The table "source | measured here | on real speech | why they differ" of a lesson.
 
     A pandas Styler. Rows, claims and reasons stand in ``data/measures.json``; measured is what this
@@ -101,8 +101,6 @@ def table(lesson, caption: str = ""):
     """
     import pandas as pd
 
-    if not isinstance(lesson, str):
-        return _typed_table(lesson, caption)
     columns = {"here [95 % interval]": _recorded}
     for name, title in (("ravdess", "RAVDESS"), ("emodb", "EMO-DB"), ("crema_d", "CREMA-D")):
         if (REFERENCE / f"{name}.json").is_file():
@@ -116,77 +114,9 @@ def table(lesson, caption: str = ""):
             line = {"": entry["what"], "source": f"{entry['claimed']}{source}"}
             line |= {t: shown(found[key]) if key in found else "–" for t, found in columns.items()}
             lines.append(line | {"why they differ": entry["why"]})
-    return _styled(pd.DataFrame(lines), caption or f"Lesson {lesson[:2]}: source and measured")
-
-
-def _styled(frame, caption):
     left = [{"selector": "th, td", "props": "text-align: left; vertical-align: top"}]
-    return frame.style.hide(axis="index").set_caption(caption).set_table_styles(left)
-
-
-def _typed_table(rows, caption):
-    """A table whose rows a lesson types itself: ``(what, source, recorded key or text, why)``."""
-    import pandas as pd
-
-    columns = ["", "source", "measured [95 % interval]", "why they differ"]
-    filled = [(a, b, shown(_recorded[m]) if m in _recorded else m, why) for a, b, m, why in rows]
-    return _styled(pd.DataFrame(filled, columns=columns), caption)
-
-
-# --- intervals --------------------------------------------------------------------------------
-
-
-def _draws(speakers, turns, draws, seed):
-    """Yield row numbers: speakers redrawn with replacement, within each turn if turns are given."""
-    rng = np.random.default_rng(seed)
-    speakers = np.asarray(speakers)
-    rows = {s: np.flatnonzero(speakers == s) for s in np.unique(speakers)}
-    pools = [list(rows)]
-    if turns is not None:
-        turns = np.asarray(turns)
-        pools = [np.unique(speakers[turns == t]).tolist() for t in np.unique(turns)]
-        if min(map(len, pools)) < 2:  # a lone speaker cannot be redrawn within its turn
-            pools = [list(rows)]
-    for _ in range(draws):
-        chosen = [pool[i] for pool in pools for i in rng.integers(len(pool), size=len(pool))]
-        yield np.concatenate([rows[s] for s in chosen])
-
-
-def bootstrap(statistic, speakers, turns=None, draws=1000, seed=0, limits=(-np.inf, np.inf)):
-    """95 % interval ``(low, high)`` of ``statistic(rows)``, redrawing speakers with their clips.
-
-    ``speakers (n,)``, ``turns (n,)``: owner and turn of each row. With ``turns`` speakers are
-    redrawn within their turn (across turns where a turn tests one speaker). The statistic may
-    return an array: so do both ends. The percentile interval is shifted so that its median is the
-    measured value: redrawn clips are repeated clips, which alone raises an ECE. ``limits`` clips
-    the ends to what is possible. ``(None, None)`` for fewer than two speakers, or when most draws
-    of a scalar are undefined (NaN).
-    """
-    value = np.asarray(statistic(np.arange(len(speakers))), dtype=float)
-    found = np.full((draws, *value.shape), np.nan)
-    if len(np.unique(speakers)) > 1:
-        for i, rows in enumerate(_draws(speakers, turns, draws, seed)):
-            found[i] = statistic(rows)
-    defined = np.isfinite(found).mean(axis=0) > 0.5
-    if value.ndim == 0 and not (defined and np.isfinite(value)):
-        return None, None
-    found = np.where(np.isfinite(found) & defined, found, np.nan)
-    ends = np.full((3, *value.shape), np.nan)
-    ends[:, defined] = np.nanquantile(found[:, defined], [0.025, 0.5, 0.975], axis=0)
-    low, high = (np.clip(value + end - ends[1], *limits) for end in (ends[0], ends[2]))
-    return (float(low), float(high)) if value.ndim == 0 else (low, high)
-
-
-def paired_bootstrap(first, second, speakers, turns=None, draws=1000, seed=0):
-    """``(difference, low, high)`` of ``first(rows) - second(rows)`` on the same drawn speakers."""
-
-    def difference(rows):
-        return first(rows) - second(rows)
-
-    return (
-        difference(np.arange(len(speakers))),
-        *bootstrap(difference, speakers, turns, draws, seed),
-    )
+    shown_here = pd.DataFrame(lines).style.hide(axis="index").set_table_styles(left)
+    return shown_here.set_caption(f"Lesson {lesson[:2]}: source and measured")
 
 
 # --- files ------------------------------------------------------------------------------------

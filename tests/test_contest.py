@@ -1,5 +1,6 @@
 """The contest of detectors: what each may look at, and that the best of its settings is taken."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from scipy.stats import gumbel_l
+from sklearn.base import clone
 from test_pseudo import EMBEDDINGS, tiny_artefact
 
-from helpers import contest, pseudo
+from helpers import contest, probe, pseudo
 from helpers.distances import Mahalanobis
 from helpers.openmax import DISTANCES, BendaleOpenMax, OpenMax, PrintedOpenMax
 
@@ -132,3 +134,36 @@ def test_the_best_setting_wins_wherever_it_stands(grid, monkeypatch):
     assert outcome.tuned == (found[0],)
     # Its threshold is that of its own rate on this turn's model.
     assert outcome.thresholds.tolist() == [pseudo.threshold(Noisy(0), here, found[0].rate)]
+
+
+def test_a_choice_serves_the_clips_of_other_voices():
+    """The settings stay; scores and thresholds are those of the artefact that is judged."""
+    art = one_turn()
+    names = ("openmax_printed", "vim", "triplet")
+    choices = contest.choose(art, EMBEDDINGS, names)
+    run = contest.run(art, EMBEDDINGS, names)
+    moved = replace(art, embeddings=art.embeddings + 0.1 * EMBEDDINGS[::-1], logits=2 * art.logits)
+    for name, outcome in contest.judge(moved, choices).items():
+        (detector, found), here = choices[name][0], contest.case(moved, 0)
+        assert run[name].detectors == outcome.detectors == (detector,)
+        assert outcome.tuned == (found,) and (outcome.scores != run[name].scores).any()
+        assert (outcome.scores == here.scores(detector, here.score)).all()
+        assert outcome.thresholds[0] == pseudo.threshold(detector, here, found.rate)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", contest.GRIDS)
+def test_a_hundred_thousand_rows_take_half_a_gigabyte(name):
+    rng = np.random.default_rng(13)
+    labels = np.arange(2000) % 5
+    rows = rng.standard_normal((2000, 768), dtype=np.float32) + np.eye(5, 768)[labels] * 3
+    weight, bias = probe.fit(rows, labels)
+    seen = rows, rows @ weight.T + bias, labels
+    model = clone(contest.GRIDS[name][0]).fit(*seen, head=(weight, bias)).fit_held(*seen)
+    many = rng.standard_normal((100_000, 768), dtype=np.float32)
+    logits = rng.standard_normal((100_000, 5), dtype=np.float32)
+    tracemalloc.start()
+    model.score_samples(many, logits)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 512 * 2**20

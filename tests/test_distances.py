@@ -231,19 +231,3 @@ def test_a_million_rows_take_bounded_memory():
     tracemalloc.stop()
     results, three_chunks = 16_000_000, 3 * 32_000_000
     assert peak < results + three_chunks + 10_000_000
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", EVERY)
-def test_a_hundred_thousand_rows_take_half_a_gigabyte(name):
-    rng = np.random.default_rng(13)
-    labels = np.arange(2000) % 5
-    rows = rng.standard_normal((2000, 768), dtype=np.float32) + np.eye(5, 768)[labels] * 3
-    model, _ = fit(name, rows, labels)
-    many = rng.standard_normal((100_000, 768), dtype=np.float32)
-    logits = rng.standard_normal((100_000, 5), dtype=np.float32)
-    tracemalloc.start()
-    model.score_samples(many, logits)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 512 * 2**20

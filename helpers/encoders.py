@@ -225,13 +225,15 @@ def _read(source: str):
             f"encoder '{source}' is of the family '{config.model_type}'; "
             f"this course knows {', '.join(FAMILIES)}"
         )
+    call = "Wav2Vec2FeatureExtractor(return_attention_mask=True)"
     if config.model_type == "whisper":
+        call = f"WhisperFeatureExtractor(feature_size={config.num_mel_bins})"
         bare = "WhisperEncoder" in (config.architectures or ())
         kind = WhisperEncoder if bare else WhisperModel
     if Path(source).is_dir() and not list(Path(source).glob("*processor_config.json")):
         raise CourseError(
-            f"encoder folder {source}: no preprocessor_config.json; write it there with "
-            "save_pretrained of the encoder's feature extractor"
+            f"encoder folder {source}: no preprocessor_config.json; write it with "
+            f"transformers.{call}.save_pretrained({str(source)!r})"
         )
     extractor = AutoFeatureExtractor.from_pretrained(source)
     model, report = kind.from_pretrained(source, dtype=torch.float32, output_loading_info=True)

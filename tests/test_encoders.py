@@ -1,5 +1,6 @@
 """Encoders: any family in one call, batches equal single clips, bad folders are named."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -287,6 +288,22 @@ def test_a_missing_preprocessor_is_named_and_can_be_written(saved, tmp_path):
         encoders.load(str(folder))
     encoders.load(saved["wav2vec2"]).extractor.save_pretrained(folder)
     assert encoders.load(str(folder)).cache_key == encoders.load(saved["wav2vec2"]).cache_key
+
+
+@pytest.mark.parametrize(
+    ("family", "maker"),
+    [
+        ("wav2vec2", "Wav2Vec2FeatureExtractor(return_attention_mask=True)"),
+        ("hubert", "Wav2Vec2FeatureExtractor(return_attention_mask=True)"),
+        ("wavlm", "Wav2Vec2FeatureExtractor(return_attention_mask=True)"),
+        ("whisper", "WhisperFeatureExtractor(feature_size=80)"),
+    ],
+)
+def test_the_call_that_writes_a_missing_preprocessor_is_said(tmp_path, family, maker):
+    (tmp_path / "config.json").write_text(f'{{"model_type": "{family}"}}')
+    call = f"write it with transformers.{maker}.save_pretrained('{tmp_path}')"
+    with pytest.raises(CourseError, match=re.escape(f"no preprocessor_config.json; {call}")):
+        encoders.load(str(tmp_path))
 
 
 def test_a_file_replaced_while_it_is_read_is_not_cached_under_its_old_bytes(

@@ -15,7 +15,6 @@ from helpers.errors import CourseError
 from helpers.estimators import Estimator
 
 FEW = 20  # a calibration set below this many clips is fitted with a warning
-A_VOICE = 2  # clips that a tuning speaker counts as, against the prior of a temperature
 
 
 def _checked(logits, y) -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +67,7 @@ class TemperatureScaling(_Calibrator):
     The largest probability stays where it was, so accuracy does not change.
 
     A few tuning speakers can be far from the next ones. With ``speakers``, T is the most probable
-    one when log T is standard normal beforehand and each speaker counts as two clips: two voices
+    one when log T is standard normal beforehand and each speaker counts as one clip: two voices
     leave T near 1, many leave it where the likelihood puts it. That prior is ours.
 
     ``temperature_``: the T found.
@@ -82,7 +81,7 @@ class TemperatureScaling(_Calibrator):
         from scipy.optimize import minimize
 
         n, k = logits.shape
-        weight = np.inf if speakers is None else A_VOICE * len(np.unique(speakers))
+        voices = np.inf if speakers is None else len(np.unique(speakers))
         target = np.eye(k)[y]
         if speakers is None and (logits[np.arange(n), y] == logits.max(axis=1)).all():
             warnings.warn("every clip is right: T is that of one error in n + 2", stacklevel=3)
@@ -92,7 +91,7 @@ class TemperatureScaling(_Calibrator):
             log_p = log_softmax(logits * np.exp(-theta[0]), axis=1)
             slope = ((target - np.exp(log_p)) * logits).sum() * np.exp(-theta[0])
             prior = theta[0] ** 2 / 2  # -log density of log T, but for a constant
-            return -(target * log_p).sum() / n + prior / weight, slope / n + theta / weight
+            return -(target * log_p).sum() / n + prior / voices, slope / n + theta / voices
 
         limits = np.log([self.lowest, self.highest])
         tight = {"gtol": 1e-9, "ftol": 1e-14}

@@ -1,0 +1,113 @@
+"""The checks of lesson 01 against plausible wrong answers: each is told its own mistake."""
+
+import librosa
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import recall_score
+
+from course import students
+from course.settings import lessons
+from helpers import splits
+
+LESSON = nbformat.read(lessons()["01_data"], as_version=4)
+PAIRS = [[LESSON.cells[i].source for i in pair] for pair in students.exercises(LESSON)]
+
+PITCH, UAR, LEAK, VOICE = (
+    f"def {head}:\n    " + "{}"
+    for head in ("semitones(track, reference)", "my_uar(labels, predicted)",
+                 "leaking_speakers(frame, turn)", "standardise_by_speaker(X, speakers)")
+)  # fmt: skip
+RIGHT_MEAN = "np.mean([np.mean(predicted[labels == k] == k) for k in np.unique({})])"
+PARTS = "set(frame.speaker.iloc[turn.test]) & set(frame.speaker.iloc[np.r_[{}]])"
+EACH = "pd.DataFrame(X).groupby(speakers).transform(lambda x: {}).to_numpy()"
+OWN = "(x - x.mean()) / (x.std(ddof=0) or 1)"
+# (exercise, answer, part of the message)
+WRONG = [
+    (1, PITCH.format("pass"), "without `return`"),
+    (1, PITCH.format("return 12 * np.log2(np.nanmean(track) / reference)"), "one number a frame"),
+    (1, PITCH.format("return np.nan_to_num(12 * np.log2(track / reference))"), "stays NaN"),
+    (1, PITCH.format("return 12 * np.log2(track)"), "0 semitones up"),
+    (1, PITCH.format("return 12 * np.log(track / reference)"), "an octave is 12"),
+    (1, PITCH.format("return 12 * (track / reference - 1)"), "up and down"),
+    (1, PITCH.format("return np.round(12 * np.log2(track / reference))"), "random pitches"),
+    (2, UAR.format("pass"), "without `return`"),
+    (2, UAR.format("return [np.mean(predicted[labels == k] == k) for k in np.unique(labels)]"),
+     "one number"),
+    (2, UAR.format("return np.mean(labels == predicted)"), "accuracy"),
+    (2, UAR.format("return recall_score(labels, predicted, average='weighted')"), "accuracy"),
+    (2, UAR.format("return recall_score(labels, predicted, average='macro')"), "never meant"),
+    (2, UAR.format("return 1 / 3"), "every clip right"),
+    (2, UAR.format(f"return {RIGHT_MEAN.format('labels')} ** (len(labels) < 9)"), "random names"),
+    (3, LEAK.format("pass"), "without `return`"),
+    (3, LEAK.format("return len(" + PARTS.format("turn.train, turn.tune") + ")"), "sorted list"),
+    (3, LEAK.format("return sorted(" + PARTS.format("turn.train, turn.stop") + ")"), "b tunes"),
+    (3, LEAK.format("return sorted(set(frame.speaker.iloc[turn.test]))"), "nobody is in two"),
+    (3, LEAK.format("return sorted(set(frame.speaker))"), "you found"),
+    (3, LEAK.format("return sorted(" + PARTS.format("turn.train, turn.tune") + ")"), "all three"),
+    (4, VOICE.format("pass"), "without `return`"),
+    (4, VOICE.format("return X.mean(axis=0)"), "the shape stays"),
+    (4, VOICE.format("return (X - X.mean(axis=0)) / X.std(axis=0)"), "their own mean"),
+    (4, VOICE.format("return " + EACH.format("(x - x.mean()) / x.std(ddof=0)")), "divide by 1"),
+    (4, VOICE.format("return " + EACH.format("x - x.mean()")), "their own mean"),
+    (4, VOICE.format("return " + EACH.format("(x - x.mean()) / (x.std() or 1)")), "their own mean"),
+    (4, VOICE.format("r = " + EACH.format(OWN) + "; X[:] = r"
+                     "; return r"), "work on a copy"),
+    (4, VOICE.format("order = np.argsort(speakers, kind='stable'); X, speakers = X[order], "
+                     "speakers[order]; return " + EACH.format(OWN)),
+     "keep its place"),
+]  # fmt: skip
+RIGHT = [
+    (1, PITCH.format("return librosa.hz_to_midi(track) - librosa.hz_to_midi(reference)")),
+    (2, UAR.format("return recall_score(labels, predicted, average='macro', "
+                   "labels=np.unique(labels))")),
+    (3, LEAK.format("return np.array(sorted(" + PARTS.format("turn.tune, turn.train, turn.stop")
+                    + "))")),
+    (4, VOICE.format("return " + EACH.format(OWN))),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    """A table like the lesson's, its rotation, and stand-ins for what exercise 4 prints."""
+    n = 120
+    frame = pd.DataFrame({
+        "utterance": [f"u{i:03}" for i in range(n)], "speaker": [f"v{i % 10}" for i in range(n)],
+        "emotion": [("happy", "sad", "angry")[i % 3] for i in range(n)],
+    })  # fmt: skip
+    rng = np.random.default_rng(0)
+    return {
+        "np": np, "pd": pd, "librosa": librosa, "splits": splits, "recall_score": recall_score,
+        "metrics": type("metrics", (), {"uar": staticmethod(lambda a, b: 0.5)}),
+        "frame": frame, "turns": splits.rotation(frame), "X": rng.normal(size=(n, 4)),
+        "speakers": frame["speaker"].to_numpy(str), "labels": frame["emotion"].to_numpy(str),
+        "uar": 0.5, "out_of_fold": lambda X, turns: frame["emotion"].to_numpy(str),
+    }  # fmt: skip
+
+
+def check(exercise, answer, corpus):
+    space = dict(corpus)
+    exec(answer, space)
+    with np.errstate(all="ignore"):
+        exec(PAIRS[exercise - 1][1], space)
+
+
+@pytest.mark.parametrize(("exercise", "answer", "message"), WRONG)
+def test_a_wrong_answer_is_told_its_mistake(exercise, answer, message, corpus):
+    with pytest.raises(AssertionError, match=message):
+        check(exercise, answer, corpus)
+
+
+@pytest.mark.parametrize(("exercise", "answer"), RIGHT)
+def test_a_right_answer_passes_in_another_form(exercise, answer, corpus, capsys):
+    check(exercise, answer, corpus)
+    assert "right:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("exercise", [1, 2, 3, 4])
+def test_the_solution_passes_and_the_stub_says_what_to_do(exercise, corpus):
+    solution = PAIRS[exercise - 1][0]
+    check(exercise, solution, corpus)
+    with pytest.raises(NotImplementedError, match=r"\w{4}.*\."):
+        check(exercise, students.stub(solution), corpus)

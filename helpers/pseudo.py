@@ -49,8 +49,8 @@ class Case:
     def temperature(self, held=None) -> float:
         """T of the held clips (lesson 03); ``held``: other rows in their place."""
         held = self.held if held is None else held
-        make = partial(TemperatureScaling().fit, self.logits[held], self.labels[held])
-        return self._once(held.tobytes(), make).temperature_
+        clips = self.logits[held], self.labels[held], self.speakers[held]
+        return self._once(held.tobytes(), partial(TemperatureScaling().fit, *clips)).temperature_
 
     def fitted(self, detector, held=None):
         """A copy of ``detector``: fitted on ``fit``, then on ``held`` (other rows: see above).

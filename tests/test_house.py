@@ -18,6 +18,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from course.settings import lessons
 from course.students import BEGIN, edition
+from tools import mutants
 from tools.stamp_notebooks import stamped
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -294,3 +295,13 @@ def test_long_tests_run_when_asked_for(expression, named, runs):
     )
     pytest_collection_modifyitems(config, items)
     assert {item.path.stem for item in items} == runs
+
+
+def test_every_mutant_fits_the_code():
+    """A patch that does not apply any more breaks nothing, and so proves nothing."""
+    for patch in mutants.MUTANTS.glob("*.diff"):
+        fits = subprocess.run(["git", "apply", "--check", str(patch)], cwd=ROOT)
+        assert not fits.returncode, f"make {patch.name} anew, on the code as it is"
+        path, _, test = mutants.named(patch).partition("::")
+        name = test.partition("[")[0]
+        assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), patch.name

@@ -4,6 +4,9 @@ Each function draws on the axes it is given and returns them. Emotions have the 
 ``helpers.emotions.COLOURS`` gives them, here and in every lesson.
 """
 
+import io
+import os
+
 import numpy as np
 
 from helpers.emotions import COLOURS
@@ -164,3 +167,31 @@ def intervals(ax, names, values, lows, highs, xlabel: str, reference: float | No
     ax.set_yticks(rows, names)
     ax.set(xlabel=xlabel, ylim=(-0.6, len(values) - 0.4))
     return ax
+
+
+def slider(draw, label: str, low: float, high: float, at: float) -> None:
+    """A slider from ``low`` to ``high`` over the figure that ``draw(value)`` returns.
+
+    In a run nobody moves it: there the figure of ``at`` stands alone. Its own image, and not the
+    output widget of ``interact``: for that one nbclient writes to the kernel while it waits for an
+    answer, and now and then it misses the answer and waits for ever.
+    """
+    import matplotlib.pyplot as plt
+    from IPython.display import display
+    from ipywidgets import FloatSlider, Image, VBox
+
+    if "SER_RESULTS" in os.environ:
+        draw(at)
+        return plt.show()
+    picture, options = Image(), {"description": label, "continuous_update": False}
+    knob = FloatSlider(value=at, min=low, max=high, step=0.01, **options)
+
+    def move(_=None):
+        figure, png = draw(knob.value), io.BytesIO()
+        figure.savefig(png, format="png", dpi=96, bbox_inches="tight")
+        plt.close(figure)
+        picture.value = png.getvalue()
+
+    knob.observe(move, names="value")
+    move()
+    display(VBox([knob, picture]))

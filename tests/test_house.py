@@ -225,6 +225,13 @@ def test_a_lesson_can_be_read_in_class(name):
     assert not illegible(nbformat.read(lessons()[name], as_version=4))
 
 
+@pytest.mark.parametrize("name", lessons())
+def test_no_lesson_captures_output_in_a_widget(name):
+    """See ``helpers.plots.slider``: a run of it could wait for ever."""
+    source = lessons()[name].read_text(encoding="utf-8")
+    assert not re.search(r"\binteract(ive|_manual)?\(|\bOutput\(", source), "use plots.slider"
+
+
 def lesson(*sources, fold=()):
     """A notebook of code cells; those whose number is in ``fold`` are folded."""
     hidden = {"jupyter": {"source_hidden": True}}

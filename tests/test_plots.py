@@ -44,3 +44,25 @@ def test_other_figures_name_their_axes(ax):
 
 def test_emotions_keep_their_colours():
     assert plots.colours(["sad", "nothing"]) == [plots.COLOURS["sad"], plots.GREY]
+
+
+def test_a_slider_draws_anew_where_somebody_moves_it(monkeypatch):
+    import matplotlib.pyplot as plt
+
+    shown, drawn = [], []
+
+    def draw(value):
+        drawn.append(value)
+        return plt.figure()
+
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    monkeypatch.setenv("SER_RESULTS", "records.json")
+    plots.slider(draw, "T", low=0, high=2, at=1)
+    assert drawn == [1] and not shown, "in a run: the picture of the value, and no widget"
+    monkeypatch.delenv("SER_RESULTS")
+    plots.slider(draw, "T", low=0, high=2, at=1)
+    knob, picture = shown[0].children
+    assert bytes(picture.value).startswith(b"\x89PNG")
+    knob.value = 1.5
+    assert drawn == [1, 1, 1.5]
+    plt.close("all")

@@ -92,7 +92,7 @@ def verdict(entry: dict, above: float | None = None, below: float | None = None)
     return "reached" if low > bound else "missed" if high < bound else "open"
 
 
-def table(lesson: str):
+def table(lesson: str, caption: str = ""):
     """The table "source | measured here | on real speech | why they differ" of a lesson.
 
     A pandas Styler. Rows, claims and reasons stand in ``data/measures.json``; measured is what this
@@ -116,7 +116,7 @@ def table(lesson: str):
             lines.append(line | {"why they differ": entry["why"]})
     left = [{"selector": "th, td", "props": "text-align: left; vertical-align: top"}]
     shown_here = pd.DataFrame(lines).style.hide(axis="index").set_table_styles(left)
-    return shown_here.set_caption(f"Lesson {lesson[:2]}: source and measured")
+    return shown_here.set_caption(caption or f"Lesson {lesson[:2]}: source and measured")
 
 
 # --- files ------------------------------------------------------------------------------------

@@ -1,5 +1,8 @@
 """The lessons: how they lie in git, what they record, and that exercises prove both ways."""
 
+import ast
+import importlib
+import inspect
 import os
 import re
 
@@ -191,6 +194,39 @@ def test_built_like_a_lesson(name):
         assert "assert" in nb.cells[check].source
     for image in re.findall(r"""(?:src=["']|!\[[^]]*\]\()(\.\./[^"')]+)""", text):
         assert (NOTEBOOKS / image).exists(), image
+
+
+def helpers_named(tree) -> dict:
+    """What a lesson imports from helpers, by the name it has there."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "helpers":
+            for alias in node.names:
+                room, name = importlib.import_module(node.module), alias.asname or alias.name
+                if not hasattr(room, alias.name):  # a module of the package
+                    room = importlib.import_module(f"{node.module}.{alias.name}")
+                found[name] = getattr(room, alias.name, room)
+    return found
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_every_call_fits_its_helper(name):
+    """Else a changed signature is noticed where the lesson runs, minutes into it."""
+    tree = ast.parse("\n".join(c.source for c in read(name).cells if c.cell_type == "code"))
+    rooms = helpers_named(tree)
+    for node in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
+        called = node.func
+        if isinstance(called, ast.Name):
+            helper = rooms.get(called.id)
+        elif isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
+            room = rooms.get(called.value.id)
+            helper = getattr(room, called.attr) if inspect.ismodule(room) else None
+        else:
+            continue
+        names = [word.arg for word in node.keywords]
+        open_ended = None in names or any(isinstance(a, ast.Starred) for a in node.args)
+        if callable(helper) and not open_ended:
+            inspect.signature(helper).bind(*node.args, **dict.fromkeys(names))
 
 
 # --- as they run ------------------------------------------------------------------------------

@@ -170,9 +170,10 @@ def by_turn(calibrator, logits, labels, tune, speakers=None) -> tuple[list, np.n
     tune part (known emotions only). ``probs (turns, n, K)``: all clips as each turn's model and
     calibrator see them; NaN where the turn's model was not asked (``logits`` are NaN there).
     """
+    whose = () if speakers is None else (speakers,)
     fitted = [
         type(calibrator)(**calibrator.get_params()).fit(
-            z[rows], labels[rows], None if speakers is None else speakers[rows]
+            z[rows], labels[rows], *(each[rows] for each in whose)
         )
         for z, rows in zip(logits, tune, strict=True)
     ]

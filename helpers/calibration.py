@@ -170,11 +170,9 @@ def by_turn(calibrator, logits, labels, tune, speakers=None) -> tuple[list, np.n
     tune part (known emotions only). ``probs (turns, n, K)``: all clips as each turn's model and
     calibrator see them; NaN where the turn's model was not asked (``logits`` are NaN there).
     """
-    whose = () if speakers is None else (speakers,)
+    given = [labels] if speakers is None else [labels, speakers]
     fitted = [
-        type(calibrator)(**calibrator.get_params()).fit(
-            z[rows], labels[rows], *(each[rows] for each in whose)
-        )
+        type(calibrator)(**calibrator.get_params()).fit(z[rows], *(each[rows] for each in given))
         for z, rows in zip(logits, tune, strict=True)
     ]
     probs = np.full(np.shape(logits), np.nan)

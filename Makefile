@@ -1,4 +1,4 @@
-# make course | lab | site | students | check | test | nightly | reference | benchmark | clean
+# make course | lab | site | students | nbgrader | check | test | nightly | reference | benchmark | clean
 # Needs Python 3.11 or newer, and pip.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
@@ -10,7 +10,7 @@ PYTEST ?=
 # A thread of torch that waits sleeps: spinning doubles the CPU time where others use the machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: course lab site students check test nightly reference benchmark clean
+.PHONY: course lab site students nbgrader check test nightly reference benchmark clean
 
 # --- for those who learn and teach
 
@@ -27,6 +27,11 @@ site: $(VENV)/.course
 
 students: $(VENV)/.course
 	$(BIN)/ser-course students runs/students
+
+nbgrader: $(VENV)/.test  # the lessons where nbgrader looks for them; docs/teaching.md goes on
+	for lesson in notebooks/*.ipynb; do name=$$(basename $$lesson .ipynb); \
+	  mkdir -p source/$$name && cp $$lesson source/$$name/; done
+	@echo "Now, with $(BIN) activated: ser-course run; nbgrader generate_assignment 03_calibration"
 
 # --- for those who carry on (CONTRIBUTING.md): minutes 3, 20, and a night
 

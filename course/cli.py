@@ -62,7 +62,7 @@ def _run(args) -> int:
             raise UsageError(f"'{name}': no UTF-8; rename that folder")
     names = ", ".join(s.name for s in settings)
     print(f"{names}, profile {args.profile}: starting", flush=True)
-    from course import folders, report, runner, workers
+    from course import folders, report, runner, students, workers
 
     if (args.workers or args.scheduler) and len(settings) > 1:
         failed = workers.run(args.notebooks, settings, out, args.workers, args.scheduler)
@@ -70,7 +70,7 @@ def _run(args) -> int:
             raise CourseError("; ".join(failed))
     else:  # one run is one process
         failed = runner.run(args.notebooks, settings, out)
-    print(f"Report: {report.build(out)}")
+    print(f"Report: {report.build(out)}", *students.progress(out), sep="\n")
     for line in failed:
         print(f"ser-course: {line}", file=sys.stderr)
     if failed:

@@ -31,7 +31,8 @@ class CourseEngine(NBClientEngine):
 
     papermill injects values below the tagged cell; a lesson that sets them again would run on
     something else than was asked for, and say nothing. Cells tagged ``joined`` are left out where
-    the corpus is not joined of several.
+    the corpus is not joined of several. What a cell tagged ``raises-exception`` (an exercise of the
+    student edition, or its check) raises is kept as one line, and no failure.
     """
 
     @classmethod
@@ -69,6 +70,12 @@ class CourseEngine(NBClientEngine):
             raise
         finally:
             nb_man.nb.cells.remove(cell)
+        for open_ in nb_man.nb.cells:  # to papermill any error is a failure, whatever the tags say
+            for error in (o for o in open_.get("outputs", []) if o.output_type == "error"):
+                if "raises-exception" in open_.metadata.get("tags", []):
+                    said = f"{error.ename}: {error.evalue}\n"
+                    open_.outputs = [nbformat.v4.new_output("stream", name="stderr", text=said)]
+                    open_.metadata["unsolved"] = True
         if cell.outputs and cell.outputs[0].output_type == "stream":
             *values, nb_man.nb.metadata["cpu_seconds"] = json.loads(cell.outputs[0].text)
             arrived = dict(zip(expected, values, strict=True))

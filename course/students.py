@@ -9,7 +9,8 @@ comment lines right below BEGIN tell the student what to do; they become the stu
     ### END SOLUTION
 
 becomes ``raise NotImplementedError("Divide the logits by T, then take the softmax.")``. The next
-code cell below an exercise is its check.
+code cell below an exercise is its check. Both get Jupyter's own tag ``raises-exception``: *Run All*
+and ``ser-course run`` go on past them.
 """
 
 import json
@@ -28,10 +29,12 @@ INSTRUCTOR = re.compile(
     r"<details>\s*<summary>(?:(?!</summary>).)*instructor.*?</details>\s*", re.S | re.I
 )
 SHIPPED = (
-    "README.md", "LICENSE", "CITATION.cff", "Makefile", "pyproject.toml", "requirements.lock",
-    "environment.yml", "course", "helpers", "figures", "data",
+    "LICENSE", "CITATION.cff", "pyproject.toml", "requirements.lock", "environment.yml",
+    "course", "helpers", "figures", "data",
 )  # fmt: skip
 LEFT_OUT = ("corpora", "cache", "__pycache__", "*.part", "*.egg-info")
+RUN = ROOT / "runs" / "course"  # what it made is handed out, so that nobody waits for it again
+MAY_FAIL = "raises-exception"
 
 
 def stub(source: str) -> str:
@@ -83,27 +86,53 @@ def mark(nb, stem: str) -> None:
 def edition(nb):
     """The same lesson for students: stubs, no outputs, no notes for the instructor."""
     nb = nbformat.from_dict(nb)
+    for i in (i for pair in exercises(nb) for i in pair):
+        tags = nb.cells[i].metadata.get("tags", [])
+        nb.cells[i].metadata["tags"] = sorted({*tags, MAY_FAIL})
     for cell in nb.cells:
         if cell.cell_type == "markdown":
             cell.source = INSTRUCTOR.sub("", cell.source)
         elif cell.cell_type == "code":
             cell.source, cell.outputs, cell.execution_count = stub(cell.source), [], None
+    nb.cells = [cell for cell in nb.cells if cell.source.strip()]
     return nb
 
 
 def handout(nb):
     """An executed lesson to hand out: the student edition, with all outputs but the solutions'."""
-    given = edition(nb)
-    for cell, executed in zip(given.cells, nb.cells, strict=True):
-        if cell.cell_type == "code" and cell.source == executed.source:
-            cell.outputs, cell.execution_count = executed.outputs, executed.execution_count
+    given, executed = edition(nb), {cell.id: cell for cell in nb.cells}
+    for cell in given.cells:
+        if cell.cell_type == "code" and cell.source == executed[cell.id].source:
+            cell.outputs = executed[cell.id].outputs
+            cell.execution_count = executed[cell.id].execution_count
     return given
 
 
-def write(target: Path, folder: Path = NOTEBOOKS) -> list[Path]:
+def progress(run: Path) -> list[str]:
+    """A line for each unsolved exercise of a run of the student edition, then how many are solved.
+
+    Nothing of a run of the lessons themselves: there every exercise has to be solved.
+    """
+    cells = [
+        cell
+        for path in sorted((run / "notebooks").glob("*.ipynb"))
+        for cell in nbformat.read(path, as_version=4).cells
+        if MAY_FAIL in cell.metadata.get("tags", []) and cell.metadata["nbgrader"]["grade"]
+    ]
+    said = [
+        f"{cell.metadata['nbgrader']['grade_id'].removesuffix('-check')}: {output.text.strip()}"
+        for cell in cells
+        for output in cell.outputs
+        if cell.metadata.get("unsolved") and output.get("name") == "stderr"
+    ]
+    return [*said, f"{len(cells) - len(said)} of {len(cells)} solved"] if cells else []
+
+
+def write(target: Path, folder: Path = NOTEBOOKS, run: Path = RUN) -> list[Path]:
     """Write a folder to hand out: stubbed lessons, and all that they need to run.
 
-    Raises CourseError when ``target`` is not empty: it may hold a student's work.
+    Artefacts and caches of ``run``, where it has any, go with them: nobody trains again. Raises
+    CourseError when ``target`` is not empty: it may hold a student's work.
     """
     target = target.resolve()  # "." has no name
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -119,6 +148,12 @@ def write(target: Path, folder: Path = NOTEBOOKS) -> list[Path]:
             shutil.copytree(ROOT / name, part / name, ignore=ignore)
         elif (ROOT / name).exists():
             shutil.copy2(ROOT / name, part / name)
+    shutil.copytree(
+        ROOT / "docs" / "students", part, dirs_exist_ok=True
+    )  # its README, its Makefile
+    for name in ("artefacts", "cache"):
+        if (run / name).is_dir():
+            shutil.copytree(run / name, part / "runs" / "course" / name)
     for name, path in lessons(folder).items():
         nb = nbformat.read(path, as_version=4)
         mark(nb, name)

@@ -14,7 +14,7 @@ from both_ways import BothWays
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from papermill.engines import papermill_engines
 
-from course import cli
+from course import cli, students
 from course.kernel import CourseEngine
 from helpers import results
 
@@ -67,35 +67,45 @@ def write_lesson(path, *cells, parameters=PARAMETERS, tags=("parameters",)):
     return path
 
 
-def nbgrader_scores(folder, lesson):
-    """Release ``lesson``, hand in its solutions and its stubs, autograde: points of each."""
+def nbgrader_scores(folder, lesson, run=None):
+    """Release ``lesson`` with the shipped configuration, hand it in thrice, mark: points of each.
+
+    ``solved`` is the lesson unchanged, ``empty`` what is released, ``one`` that with the first
+    exercise solved. ``run`` is a folder whose artefacts and caches all of them read.
+    """
     source = folder / "source" / "a" / lesson.name
     source.parent.mkdir(parents=True)
     shutil.copy(lesson, source)
-    config = 'c = get_config()\nc.CourseDirectory.course_id = "c"\nc.Execute.timeout = 900\n'
-    (folder / "nbgrader_config.py").write_text(config)
+    shutil.copy(TESTS.parent / "nbgrader_config.py", folder)
+    if run:
+        (folder / "runs").mkdir()
+        (folder / "runs" / "course").symlink_to(run)
 
     # nbgrader calls alembic by name, which lies beside an interpreter that nobody activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    code = os.pathsep.join(filter(None, [str(TESTS.parent), os.environ.get("PYTHONPATH")]))
 
     def nbgrader(*words):
-        command = [sys.executable, "-m", "nbgrader", *words]
         done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, env=os.environ | {"PATH": path}
-        )
+            [sys.executable, "-m", "nbgrader", *words], cwd=folder, capture_output=True, text=True,
+            env=os.environ | {"PATH": path, "PYTHONPATH": code},
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
 
     nbgrader("generate_assignment", "a")
-    released = folder / "release" / "a" / lesson.name
-    assert "BEGIN SOLUTION" not in released.read_text()
-    for student, given in (("solved", source), ("empty", released)):
+    full = nbformat.read(source, as_version=4)
+    blank = nbformat.read(folder / "release" / "a" / lesson.name, as_version=4)
+    one = nbformat.from_dict(blank)
+    first = full.cells[students.exercises(full)[0][0]]
+    next(c for c in one.cells if c.id == first.id).source = first.source
+    for student, given in (("solved", full), ("empty", blank), ("one", one)):
         (folder / "submitted" / student / "a").mkdir(parents=True)
-        shutil.copy(given, folder / "submitted" / student / "a" / lesson.name)
+        nbformat.write(given, folder / "submitted" / student / "a" / lesson.name)
     nbgrader("autograde", "a")
     from nbgrader.api import Gradebook
 
-    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}") as book:
-        scores = {s: book.find_submission("a", s).score for s in ("solved", "empty")}
+    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}", "ser") as book:
+        scores = {s: book.find_submission("a", s).score for s in ("solved", "empty", "one")}
         return scores | {"most": book.find_assignment("a").max_score}
 
 

@@ -1,11 +1,15 @@
 """Student edition: solutions go, checks stay; nbgrader takes the sources."""
 
+import re
+
 import nbformat
 import pytest
 from conftest import CHECK, EXERCISE, nbgrader_scores, write_lesson
 from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell
 
 from course import cli, students
+from course.settings import Setting
 from helpers.errors import CourseError
 
 
@@ -55,7 +59,7 @@ def test_student_folder_is_complete_and_never_overwrites(tmp_path, monkeypatch, 
     monkeypatch.setattr(students, "SHIPPED", ("pyproject.toml", "course"))
     write_lesson(tmp_path / "lessons" / "03_x.ipynb", "print(1)")
     target = tmp_path / "class"
-    (path,) = students.write(target, tmp_path / "lessons")
+    (path,) = students.write(target, tmp_path / "lessons", tmp_path)
     nb = nbformat.read(path, as_version=4)
     assert not any(students.BEGIN in cell.source for cell in nb.cells)
     assert (target / "course" / "cli.py").exists() and not list(target.rglob("__pycache__"))
@@ -75,11 +79,105 @@ def test_with_solutions_checks_pass_without_them_they_fail(tmp_path):
         assert errors == fails
 
 
+def test_the_edition_has_no_empty_cell_and_goes_on_past_what_is_unsolved(tmp_path):
+    note = "# <details><summary>For the instructor</summary>\nsecret\n</details>\n"
+    nb = nbformat.read(write_lesson(tmp_path / "03_x.ipynb", note), as_version=4)
+    given = students.edition(nb)
+    assert len(given.cells) == len(nb.cells) and given.cells[2].source == "# "
+    nb.cells[2].source = note.removeprefix("# ")
+    given = students.edition(nb)
+    assert len(given.cells) == len(nb.cells) - 1
+    tagged = [c.source for c in given.cells if students.MAY_FAIL in c.metadata.get("tags", [])]
+    assert len(tagged) == 2 and "raise NotImplementedError" in tagged[0] and tagged[1] == CHECK
+    assert not any(students.MAY_FAIL in c.metadata.get("tags", []) for c in nb.cells)
+
+
+@pytest.fixture
+def hand_out(world, monkeypatch):
+    """A student edition of two lessons in ``class/``, with what a run made before."""
+    monkeypatch.setattr(students, "SHIPPED", ("pyproject.toml",))
+    for name in ("03_x", "04_y"):
+        write_lesson(world / "lessons" / f"{name}.ipynb", "x = 1")
+    (world / "ran" / "artefacts" / "abc").mkdir(parents=True)
+    (world / "ran" / "artefacts" / "abc" / "how.json").write_text("{}")
+    students.write(world / "class", world / "lessons", world / "ran")
+    return world / "class"
+
+
+def run_of(folder):
+    from course import runner
+
+    setting = Setting(f"folder:{folder.parent / 'clips'}", str(folder.parent / "tiny"))
+    failed = runner.run([], [setting], folder / "out", folder / "notebooks")
+    return failed, students.progress(folder / "out")
+
+
+def test_artefacts_are_handed_out_with_a_readme_of_their_own(hand_out):
+    assert (hand_out / "runs" / "course" / "artefacts" / "abc" / "how.json").exists()
+    for name in ("README.md", "Makefile"):
+        own = (students.ROOT / "docs" / "students" / name).read_text(encoding="utf-8")
+        assert (hand_out / name).read_text(encoding="utf-8") == own
+
+
+def test_the_readme_of_the_edition_names_what_its_makefile_does(hand_out):
+    readme, makefile = ((hand_out / name).read_text() for name in ("README.md", "Makefile"))
+    asked = set(re.findall(r"^    make (\w+)", readme, re.M))
+    assert asked == {"lab", "course", "test"}
+    for target in asked:
+        assert re.search(rf"^{target}:", makefile, re.M)
+
+
+def test_a_run_goes_on_past_unsolved_exercises_and_counts_them(hand_out):
+    failed, said = run_of(hand_out)
+    assert not failed
+    assert said[-1] == "0 of 2 solved"
+    assert said[0].startswith("03-exercise-1: NotImplementedError: Multiply x by two.")
+    path = hand_out / "notebooks" / "04_y.ipynb"
+    nb = nbformat.read(path, as_version=4)
+    for wrong, right in (("3 * x", False), ("2 * x", True)):
+        cell = nb.cells[-2]
+        cell.source = f"def double(x):\n    return {wrong}"
+        nbformat.write(nb, path)
+        failed, said = run_of(hand_out)
+        assert not failed and said[-1] == f"{int(right)} of 2 solved"
+        assert any("should be 4" in line for line in said) != right
+
+
+def test_any_other_failure_still_counts(hand_out):
+    path = hand_out / "notebooks" / "04_y.ipynb"
+    nb = nbformat.read(path, as_version=4)
+    nb.cells[2].source += "\nassert x == 2, 'no exercise'"
+    nbformat.write(nb, path)
+    failed, said = run_of(hand_out)
+    assert len(failed) == 1 and "no exercise" in failed[0]
+
+
+def test_the_course_itself_must_solve_its_exercises(world):
+    from course import runner
+
+    path = write_lesson(world / "lessons" / "03_x.ipynb", "x = 1")
+    nb = nbformat.read(path, as_version=4)
+    students.mark(nb, "03_x")
+    nb.cells[-2].source = nb.cells[-2].source.replace("2 * x", "3 * x")
+    nbformat.write(nb, path)
+    setting = Setting(f"folder:{world / 'clips'}", str(world / "tiny"))
+    (failed,) = runner.run([], [setting], world / "out", world / "lessons")
+    assert "should be 4" in failed and students.progress(world / "out") == []
+
+
 @pytest.mark.slow
 def test_nbgrader_takes_the_sources(tmp_path):
-    """Full marks with solutions, zero without, by nbgrader's own programs."""
-    lesson = write_lesson(tmp_path / "03_x.ipynb", "x = 1")
+    """Full marks with solutions, zero without, hints kept, notes gone: nbgrader's own programs."""
+    note = "# <details><summary>For the instructor</summary>\nsecret\n</details>\n"
+    lesson = write_lesson(tmp_path / "03_x.ipynb", "x = 1", note)
     nb = nbformat.read(lesson, as_version=4)
+    nb.cells[-2:-2] = [new_code_cell("raise ValueError('joined')", metadata={"tags": ["joined"]})]
+    nb.cells += [new_code_cell(EXERCISE), new_code_cell(CHECK)]
     students.mark(nb, "03_x")
     nbformat.write(nb, lesson)
-    assert nbgrader_scores(tmp_path / "class", lesson) == {"solved": 1, "empty": 0, "most": 1}
+    scores = nbgrader_scores(tmp_path / "class", lesson)
+    released = (tmp_path / "class" / "release" / "a" / lesson.name).read_text()
+    assert "Multiply x by two." in released and "SOLUTION" not in released
+    assert "secret" not in released and "joined" not in released
+    assert f"{tmp_path}/class/runs/course" in released, "one folder of artefacts for all"
+    assert scores == {"solved": 2, "empty": 0, "one": 1, "most": 2}

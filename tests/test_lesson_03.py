@@ -1,0 +1,96 @@
+"""The checks of lesson 03 against plausible wrong answers."""
+
+import numpy as np
+import pandas as pd
+from scipy.special import log_softmax, softmax
+from wrong_answers import catalogue
+
+from helpers import metrics
+from helpers.calibration import TemperatureScaling
+from helpers.exercises import unaided
+
+
+def score(body):
+    return f"def my_brier(probs, truth):\n    t = np.eye(probs.shape[1])[truth]\n    {body}"
+
+
+def grid(body, loss="metrics.nll(softmax({}, axis=1), truth)", scaled="z / T"):
+    return (
+        "def grid_temperature(z, truth, grid):\n"
+        f"    losses = [{loss.format(scaled)} for T in grid]\n    {body}"
+    )
+
+
+def errors(gap="abs(b.gap)", weigh="b.counts * ", of="len(truth)", bins="", end="np.array(e)"):
+    return (
+        "def classwise_ece(probs, truth):\n    e = []\n    for k in range(probs.shape[1]):\n"
+        f"        b = metrics.reliability(probs[:, k], truth == k{bins})\n"
+        f"        e.append(np.nansum({weigh}{gap}) / {of})\n    return {end}"
+    )
+
+
+BEST = "return grid[int(np.argmin(losses))]"
+WRONG = [
+    (1, score("pass"), "without `return`"),
+    (1, score("return ((probs - t) ** 2).sum(axis=1)"), "one number"),
+    (1, score("return ((probs - t) ** 2).sum()"), "sum over the clips"),
+    (1, score("return ((probs - t) ** 2).mean()"), "sum over the emotions"),
+    (1, score("return ((1 - probs[np.arange(len(truth)), truth]) ** 2).mean()"), "count too"),
+    (1, score("return abs(probs - t).sum(axis=1).mean()"), "squared"),
+    (1, score("return np.sqrt(((probs - t) ** 2).sum(axis=1)).mean()"), "squared"),
+    (1, score("return 0.1"), "sure and wrong"),
+    (1, score("return metrics.brier(probs, truth)"), "brier would solve"),
+    (1, score("return ((probs - t) ** 2).sum(axis=1).mean() * (1 + (len(probs) > 9))"), "random"),
+    (2, grid("pass"), "without `return`"),
+    (2, grid("return int(np.argmin(losses))"), "one of the temperatures"),
+    (2, grid("return min(losses)"), "one of the temperatures"),
+    (2, grid(BEST, scaled="z * T"), "do not multiply"),
+    (2, grid("return grid[int(np.argmax(losses))]"), "end of the grid"),
+    (2, grid(BEST, loss="-metrics.nll(softmax({}, axis=1), truth)"), "end of the grid"),
+    (2, grid("return grid[len(grid) // 2]"), "near 3"),
+    (2, grid(BEST, loss="metrics.ece(softmax({}, axis=1), truth)"), "compare the NLL|near 3"),
+    (2, grid(BEST, loss="metrics.ece(softmax({}, axis=1), truth) if len(z) < 99 else abs(T - 3)"),
+     "compare the NLL"),
+    (2, grid(BEST, loss="abs(T - 3)"), "random clips the NLL is least"),
+    (2, grid(BEST, loss="metrics.brier(softmax({}, axis=1), truth)"), "the NLL is least"),
+    (2, grid("f = TemperatureScaling().fit(z, truth).temperature_\n"
+             "    return grid[np.argmin(abs(grid - f))]"), "TemperatureScaling would solve"),
+    (3, errors(end="None"), "without `return`"),
+    (3, errors(end="np.mean(e)"), "one number per emotion"),
+    (3, errors().replace("np.nansum", "np.sum"), "empty bin"),
+    (3, errors(bins=", 10"), "ten bins"),
+    (3, errors(bins=", 1"), "\\|mean p - share\\|"),
+    (3, "def classwise_ece(probs, truth):\n    share = np.eye(probs.shape[1])[truth].mean(axis=0)\n"
+        "    return abs(probs.mean(axis=0) - share)", "\\|mean p - share\\|"),
+    (3, errors(of="1"), "sum over clips"),
+    (3, errors(gap="b.gap"), "without its sign"),
+    (3, errors(gap="abs(b.gap) ** 2"), "without its sign"),
+    (3, errors(weigh="", of="(b.counts > 0).sum()"), "as many clips as its bin holds"),
+    (3, errors(end="np.full(probs.shape[1], [1.96 / 3, 0.25][len(truth) - 3 if len(truth) < 5 else "
+                   "0])"), "of 300 random clips"),
+    (3, "def classwise_ece(probs, truth):\n"
+        "    return metrics.label_ece(probs, np.eye(probs.shape[1])[truth])",
+     "label_ece would solve"),
+]  # fmt: skip
+RIGHT = [
+    (1, score("return 1 + ((probs**2).sum(1) - 2 * probs[range(len(truth)), truth]).mean()")),
+    (2, grid("return min(zip(losses, grid))[1]")),
+    (2, grid("return grid[int(np.argmin(losses))]",
+             loss="-log_softmax({}, axis=1)[range(len(z)), truth].sum()")),
+    (3, errors(end="e")),
+    (3, errors(gap="abs(np.nan_to_num(b.gap))")),
+]  # fmt: skip
+
+
+def space():
+    rng = np.random.default_rng(0)
+    honest = rng.normal(scale=2, size=(2000, 4))
+    drawn = (softmax(honest, axis=1).cumsum(axis=1) < rng.random((2000, 1))).sum(axis=1)
+    return {
+        "np": np, "pd": pd, "metrics": metrics, "softmax": softmax, "log_softmax": log_softmax,
+        "TemperatureScaling": TemperatureScaling, "unaided": unaided, "honest": honest,
+        "drawn": drawn.clip(max=3), "after": softmax(honest, axis=1), "labels": drawn.clip(max=3),
+    }  # fmt: skip
+
+
+test_wrong, test_right, test_solution = catalogue("03_calibration", space, WRONG, RIGHT)

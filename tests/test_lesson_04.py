@@ -1,0 +1,88 @@
+"""The checks of lesson 04 against plausible wrong answers."""
+
+import numpy as np
+import pandas as pd
+from wrong_answers import catalogue
+
+from helpers import metrics
+from helpers.exercises import unaided
+
+
+def share(body):
+    return f"def overconfident_share(bins):\n    {body}"
+
+
+def lowest(body, good="correct[confidence >= c].mean() >= target"):
+    return (
+        "def my_threshold(confidence, correct, target):\n"
+        f"    good = [c for c in np.unique(confidence) if {good}]\n    {body}"
+    )
+
+
+def worst(body, gap="confidence[groups == g].mean() - correct[groups == g].mean()"):
+    return (
+        "def most_overpromised(groups, confidence, correct):\n    names = np.unique(groups)\n"
+        f"    gaps = [{gap} for g in names]\n    {body}"
+    )
+
+
+FIRST, NAME = "return min(good, default=float('inf'))", "return names[int(np.argmax(gaps))]"
+WRONG = [
+    (1, share("pass"), "without `return`"),
+    (1, share("return bins.counts[bins.gap > 0] / bins.counts.sum()"), "one number"),
+    (1, share("return bins.counts[bins.gap > 0].sum()"), "divide by the number of clips"),
+    (1, share("return bins.counts[bins.gap < 0].sum() / bins.counts.sum()"), "too modest"),
+    (1, share("return np.mean(bins.gap[bins.counts > 0] > 0)"), "count clips, not bins"),
+    (1, share("return np.mean(bins.gap > 0)"), "count clips, not bins"),
+    (1, share("return np.nansum(bins.counts * bins.gap) / bins.counts.sum()"), "0.75; you say"),
+    (1, share("return bins.counts[bins.gap >= 0].sum() / bins.counts.sum()"), "not above it"),
+    (1, share("return {4: 0.75, 3: 0}.get(bins.counts.sum(), 0.5)"), "80 random clips"),
+    (2, lowest("pass"), "without `return`"),
+    (2, lowest("return good"), "one number"),
+    (2, "def my_threshold(confidence, correct, target):\n    order = np.argsort(-confidence)\n"
+        "    share = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)\n"
+        "    return confidence[order][share >= target].min(initial=np.inf)", "a tie is kept"),
+    (2, lowest(FIRST, "correct[confidence >= c].sum() / len(correct) >= target"), "that are kept"),
+    (2, lowest("return confidence.min()"), "right often enough"),
+    (2, lowest("return max(good, default=float('inf'))"), "take the lowest"),
+    (2, "def my_threshold(confidence, correct, target):\n    best = float('inf')\n"
+        "    for c in np.unique(confidence)[::-1]:\n"
+        "        if correct[confidence >= c].mean() < target: break\n        best = c\n"
+        "    return best", "below a threshold that fails"),
+    (2, lowest("return min(good, default=confidence.max())"), "return infinity"),
+    (2, lowest("return {0.95: 0.9 if correct[0] else np.inf, 0.75: 0.6}.get(target, 0.5)"),
+     "40 random clips"),
+    (2, lowest("return metrics.threshold_at_accuracy(confidence, correct, target)"),
+     "threshold_at_accuracy would solve"),
+    (3, worst("pass"), "without `return`"),
+    (3, worst("return [names[int(np.argmax(gaps))]]"), "one name"),
+    (3, worst("return max(gaps)"), "the name of the group"),
+    (3, worst("return int(np.argmax(gaps))"), "the name of the group"),
+    (3, worst("return names[int(np.argmax(np.abs(gaps)))]"), "and its sign"),
+    (3, worst("return names[int(np.argmin(gaps))]"), "and its sign"),
+    (3, worst(NAME, "correct[groups == g].mean() - confidence[groups == g].mean()"), "its sign"),
+    (3, worst(NAME, "confidence[groups == g].mean()"), "Not the surest group"),
+    (3, worst(NAME, "-correct[groups == g].mean()"), "of five random"),
+    (3, worst(NAME, "(confidence[groups == g] - correct[groups == g]).sum()"), "not its sum"),
+    (3, worst("return {2: 'x'}.get(len(groups), 'one' if 'one' in names else 'b')"), "five random"),
+]  # fmt: skip
+RIGHT = [
+    (1, share("return np.average(np.nan_to_num(bins.gap) > 0, weights=bins.counts)")),
+    (2, lowest("return good[0] if good else np.inf")),
+    (3, "def most_overpromised(groups, confidence, correct):\n"
+        "    return pd.Series(confidence - correct).groupby(groups).mean().idxmax()"),
+]  # fmt: skip
+
+
+def space():
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.3, 1, 200)
+    correct = rng.random(200) < confidence
+    return {
+        "np": np, "pd": pd, "metrics": metrics, "unaided": unaided, "confidence": confidence,
+        "correct": correct, "tuned": [(confidence, correct)],
+        "speakers": rng.choice(list("vwxyz"), 200),
+    }  # fmt: skip
+
+
+test_wrong, test_right, test_solution = catalogue("04_reliability_diagrams", space, WRONG, RIGHT)

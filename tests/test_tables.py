@@ -8,7 +8,7 @@ from helpers import results
 from tools import measure_cost, write_tables
 
 
-@pytest.mark.parametrize("page", write_tables.PAGES, ids=lambda p: p.parent.name)
+@pytest.mark.parametrize("page", write_tables.PAGES, ids=lambda p: f"{p.parent.name}/{p.name}")
 def test_generated_tables_are_fresh(page):
     text = page.read_text(encoding="utf-8")
     assert "<!-- end -->" in text

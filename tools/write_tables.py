@@ -1,4 +1,4 @@
-"""Fill the generated tables of the README files from `data/reference/*.json`.
+"""Fill the generated tables of the pages from `data/reference/*.json`.
 
     python -m tools.write_tables [--check]
 
@@ -20,7 +20,7 @@ from tools.benchmark_folds import PUBLISHED, SHARED_SPEAKERS
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "data" / "reference"
 CARD = ROOT / "data" / "encoders" / "embedded" / "README.md"
-PAGES = (ROOT / "README.md", REFERENCE / "README.md", CARD)
+PAGES = (ROOT / "README.md", ROOT / "docs" / "figures.md", REFERENCE / "README.md", CARD)
 TITLES = {
     "emodb": "EMO-DB",
     "ravdess": "RAVDESS",
@@ -167,8 +167,13 @@ def aims() -> str:
     return rows(["aim", *heads], body)
 
 
+def first() -> str:
+    """The few rows of the first page."""
+    return measured("first", MAIN)
+
+
 def headline() -> str:
-    """The first page's few rows."""
+    """The rows that the page of figures begins with."""
     return measured("headline", [*MAIN, *LARGE])
 
 
@@ -213,6 +218,7 @@ def gallery() -> str:
 
 TABLES = {
     "folds": folds,
+    "first": first,
     "headline": headline,
     "aims": aims,
     "spine": spine,

@@ -1,0 +1,286 @@
+"""Lesson 12: what it builds, on cases small enough to check; its exercises, wrong answers too."""
+
+import linecache
+from types import SimpleNamespace
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from course import students
+from course.settings import lessons
+from helpers import audio, profiles, turns
+
+LESSON = nbformat.read(lessons()["12_msac_sernet"], as_version=4)
+PAIRS = [[LESSON.cells[i].source for i in pair] for pair in students.exercises(LESSON)]
+BUILT = (  # the cells that define what is tested here
+    "import inspect", "def filter_bank", "def hide", "def am_softmax", "class Reverse",
+    "def layer", "def block", "class Ears", "class Sernet", "def msac_loss", "def cut",
+    "def space", "class Maker", "def batch", "def build", "def fit", "def text_of",
+)  # fmt: skip
+CLIPS, RECIPE = 20, {"epochs": 2, "thin": 16, "squeeze": (2, 4), "seconds": 0.5, "turns": 1}
+
+
+@pytest.fixture(scope="module")
+def lesson(tmp_path_factory):
+    """What the lesson builds, on 20 noises of five speakers."""
+    rng = np.random.default_rng(0)
+    cells = {mark: next(c.source for c in LESSON.cells if c.cell_type == "code"
+                        and mark in c.source) for mark in BUILT}  # fmt: skip
+    frame = pd.DataFrame({"speaker": [f"s{i % 5}" for i in range(CLIPS)],
+                          "gender": ["female" if i % 5 < 2 else "male" for i in range(CLIPS)],
+                          "language": "de", "corpus": "toy", "utterance": map(str, range(CLIPS)),
+                          "emotion": ["happy" if i < 10 else "sad" for i in range(CLIPS)],
+                          "path": "/"})  # fmt: skip
+    folder = tmp_path_factory.mktemp("out")
+    every = ("happy", "sad")
+    space = {
+        "frame": frame, "corpus": "toy", "profile": "quick", "recipe": RECIPE, "seed": 0,
+        "SETTINGS": profiles.Settings(2, 1e-2, batch=64, patience=None), "DEVICE": "cpu",
+        "every": every, "out": str(folder), "speakers": frame["speaker"].to_numpy(),
+        "banks": [rng.normal(size=(40, 60)).astype("f4") for _ in range(CLIPS)],
+        "X": rng.normal(size=(CLIPS, 6)), "labels": np.arange(CLIPS) // 10,
+        "rotation": turns.plan(frame, 0, known=every)[0], "enc": SimpleNamespace(key="toy"),
+    }  # fmt: skip
+    for mark, source in cells.items():
+        name = f"<lesson 12: {mark}>"
+        linecache.cache[name] = (len(source), None, source.splitlines(True), name)
+        exec(compile(source, name, "exec"), space)
+    return space
+
+
+# --- what it builds ---------------------------------------------------------------------------
+
+
+def test_a_tone_lies_in_the_band_of_its_pitch_and_a_frame_is_10_ms(lesson):
+    time = np.arange(audio.SAMPLE_RATE) / audio.SAMPLE_RATE
+    for hertz in (300, 1000, 3000):
+        bank = lesson["filter_bank"](np.sin(2 * np.pi * hertz * time).astype("f4"))
+        assert bank.shape == (40, 98)  # 1 + (16000 - 400) // 160
+        centres = lesson["MEL"] @ np.linspace(0, 8000, 513) / lesson["MEL"].sum(axis=1)
+        assert abs(centres[bank.mean(axis=1).argmax()] - hertz) < 0.1 * hertz + 60
+    loud, soft = (lesson["filter_bank"](a * np.sin(2 * np.pi * 500 * time)) for a in (1, 0.01))
+    np.testing.assert_allclose(loud, soft, atol=1e-2)  # each wave by its own peak
+    assert lesson["filter_bank"](np.ones(200, "f4")).shape == (40, 1)
+
+
+@pytest.mark.parametrize(("axis", "most"), [(1, 2), (2, 30)])
+def test_spec_augment_hides_neighbours_and_nothing_else(lesson, axis, most):
+    torch.manual_seed(0)
+    x = torch.randn(400, 8, 50)
+    new = lesson["hide"](x, most, axis)
+    hidden = (new != x).all(dim=3 - axis)  # (400, size)
+    assert torch.equal((new != x).any(dim=3 - axis), hidden)  # whole bands, whole frames
+    width = hidden.sum(dim=1)
+    assert width.min() == 0 and width.max() == most and width.float().std() > 0
+    first = hidden.float().argmax(dim=1)
+    last = hidden.shape[1] - hidden.flip(1).float().argmax(dim=1)
+    assert torch.equal((last - first)[width > 0], width[width > 0])  # neighbours
+    assert hidden.any(dim=0).all()  # any place
+    mean = x.mean(dim=(1, 2), keepdim=True).expand_as(x)
+    assert torch.equal(new[new != x], mean[new != x])
+
+
+def test_am_softmax_is_equation_2_in_value_and_slope(lesson):
+    loss, (c, y) = lesson["am_softmax"], (torch.tensor([[0.5, 0.1, -0.3]]), torch.tensor([0]))
+    top = np.exp(30 * (0.5 - 0.2))
+    want = -np.log(top / (top + np.exp(30 * 0.1) + np.exp(-30 * 0.3)))
+    assert loss(c, y).item() == pytest.approx(want, rel=1e-4)
+    torch.manual_seed(1)
+    c, y = torch.rand(5, 4, dtype=torch.float64) * 2 - 1, torch.randint(4, (5,))
+    for m, s in ((0.0, 30.0), (0.2, 30.0), (0.35, 1.0)):
+        shifted = s * (c - m * functional.one_hot(y, 4))
+        assert torch.allclose(loss(c, y, m, s), functional.cross_entropy(shifted, y))
+        assert torch.autograd.gradcheck(
+            lambda each, m=m, s=s: loss(each, y, m, s), c.clone().requires_grad_(), atol=1e-4
+        )
+    assert loss(c, y) > loss(c, y, m=0.0)
+
+
+def test_the_reversal_reaches_the_body_and_spares_the_head(lesson):
+    """Speaker and language push the embedding away, gender and emotion do not."""
+    torch.manual_seed(0)
+    slopes = {}
+    for lam in (0.0, 1.0, 2.5, -1.0):
+        torch.manual_seed(3)
+        net = lesson["Sernet"](nn.Identity(), 6, {"logits": 2, "speaker": 3, "gender": 2}, lam)
+        x, y = torch.randn(8, 6), torch.arange(8) % 2
+        for name in ("speaker", "gender"):
+            net.zero_grad()
+            lesson["am_softmax"](net(x)[name], y).backward()
+            slopes[lam, name] = net.body[0][0].weight.grad.clone(), net.heads[name].grad.clone()
+    plain = slopes[-1.0, "speaker"]  # reversed twice: as if there were no reversal
+    assert plain[0].abs().max() > 0 and not slopes[0.0, "speaker"][0].any()
+    for lam in (1.0, 2.5):
+        assert torch.allclose(slopes[lam, "speaker"][0], -lam * plain[0], atol=1e-5)
+        assert torch.allclose(slopes[lam, "speaker"][1], plain[1])
+        assert torch.allclose(slopes[lam, "gender"][0], slopes[-1.0, "gender"][0])
+
+
+@pytest.mark.parametrize(("thin", "squeeze"), [(16, (1, 1)), (16, (2, 4)), (8, (1, 2))])
+def test_ears_hear_any_length_as_mean_and_deviation(lesson, thin, squeeze):
+    ears = lesson["Ears"](thin, squeeze).eval()
+    for frames in (40, 77, 200):
+        assert ears(torch.randn(2, 40, frames)).shape == (2, ears.width)
+    half = ears.width // 2
+    found = ears(torch.zeros(1, 40, 6400))  # constant but for the zeros beyond the border
+    assert (found[:, half:] < 0.3 * found[:, :half].abs().max() + 0.01).all()
+    kernels = [m.kernel_size for m in ears.modules() if isinstance(m, nn.Conv2d)]
+    assert kernels[:5] == [(1, 11), (3, 3), (1, 9), (5, 5), (3, 3)]
+    assert kernels[5:] == 4 * [(3, 3), (1, 1)]
+
+
+def test_what_it_says_are_cosines(lesson):
+    torch.manual_seed(0)
+    net = lesson["Sernet"](nn.Identity(), 6, {"logits": 4, "speaker": 3}, 1.0).eval()
+    x = torch.randn(9, 6)
+    found = net(x)
+    assert {n: v.shape for n, v in found.items()} == {"logits": (9, 4), "speaker": (9, 3)}
+    assert all(v.abs().max() <= 1 + 1e-5 for v in found.values())
+    net.heads["logits"].data *= 7  # only its direction counts
+    assert torch.allclose(net(x)["logits"], found["logits"], atol=1e-5)
+
+
+def test_the_whole_loss_is_equation_5(lesson):
+    torch.manual_seed(0)
+    output = {"logits": torch.rand(6, 3), "speaker": torch.rand(6, 4), "gender": torch.rand(6, 2)}
+    y = torch.stack([torch.randint(k, (6,)) for k in (3, 4, 2)], dim=1)
+    each = [lesson["am_softmax"](v, y[:, i]) for i, v in enumerate(output.values())]
+    found = lesson["msac_loss"]({"speaker": 0.3, "gender": 0.2})(output, y)
+    assert torch.allclose(found, 0.5 * each[0] + 0.3 * each[1] + 0.2 * each[2])
+    assert torch.allclose(lesson["msac_loss"]({})(output, y[:, :1]), each[0])
+
+
+def test_a_clip_is_cut_or_repeated(lesson):
+    bank = np.tile(np.arange(120.0), (40, 1))
+    assert lesson["cut"](bank, learn=False)[0].tolist() == list(range(35, 85))
+    begins = {lesson["cut"](bank, learn=True)[0, 0] for _ in range(60)}
+    assert len(begins) > 20 and max(begins) <= 70
+    assert lesson["cut"](bank[:, :20], learn=False)[0].tolist() == [
+        *range(20),
+        *range(20),
+        *range(10),
+    ]
+
+
+def test_an_artefact_of_its_networks_keeps_what_is_never_heard_out(lesson, monkeypatch):
+    monkeypatch.setattr(audio, "read", lambda path: np.zeros(1600, "f4"))
+    fitted = []
+    monkeypatch.setitem(lesson, "msac_loss", lambda alpha, real=lesson["msac_loss"]: (
+        lambda out, labels, num_items_in_batch=None:
+        (fitted.append(labels), real(alpha)(out, labels))[1]
+    ))  # fmt: skip
+    run = lesson["run"]
+    art = run(("speaker", "gender"), unheard=[3, 4])
+    assert all(labels.shape[1] == 3 for labels in fitted) and len(art.history(0)) == 2
+    plan = turns.plan(lesson["frame"], 0, known=("happy", "sad"))[0][0]
+    learned = np.setdiff1d(np.r_[plan.train, plan.stop], [3, 4])
+    assert [len(labels) for labels in fitted] == 2 * [len(learned)]  # an epoch is one batch
+    test = art.part(0, "test")
+    np.testing.assert_allclose(np.linalg.norm(art.embeddings[0][test], axis=1), 1, atol=1e-5)
+    assert np.abs(art.logits[0][test]).max() <= 30.001
+    count = len(fitted)
+    assert run(("speaker", "gender"), unheard=[3, 4]).folder == art.folder and len(fitted) == count
+    assert run(("speaker", "gender")).folder != art.folder  # what it never heard is in the key
+
+
+def test_it_reads_embeddings_and_voices_as_well(lesson, monkeypatch):
+    monkeypatch.setattr(audio, "read", lambda path: np.zeros(1600, "f4"))
+    arts = [lesson["run"](("speaker",), reads=what) for what in ("embedding", "enrolled")]
+    rows = arts[0].part(0, "test")
+    assert all(np.isfinite(art.logits[0][rows]).all() for art in arts)
+    assert not np.allclose(arts[0].logits[0][rows], arts[1].logits[0][rows])
+    new = lesson["speakers"][rows][0]
+    voices = lesson["space"](0, True).voice_.voices_
+    mine = lesson["given"][lesson["speakers"][lesson["given"]] == new]
+    assert new in voices and not np.intersect1d(mine, lesson["drawn"].scored).size
+    assert new not in lesson["space"](0, False).voice_.voices_
+
+
+# --- exercises --------------------------------------------------------------------------------
+
+
+def logits(body):
+    return f"def margin_logits(c, y, m=0.2, s=30.0):\n    e = np.eye(c.shape[1])[y]\n    {body}"
+
+
+def total(body):
+    return f"def total_loss(emotion, L, alpha):\n    w = sum(alpha.values())\n    {body}"
+
+
+def share(body):
+    return f"def share_left(after, before, chance):\n    {body}"
+
+
+SUM = "sum(alpha[a] * L[a] for a in alpha)"
+# (exercise, answer, part of the message)
+WRONG = [
+    (1, logits("pass"), "without `return`"),
+    (1, logits("return (s * (c - m * e))[np.arange(len(y)), y]"), "one logit for each cosine"),
+    (1, logits("return c - m * e"), "s times the cosines"),
+    (1, logits("return s * c - m * e"), "before you multiply"),
+    (1, logits("return s * (c + m * e)"), "subtract it"),
+    (1, logits("return s * (c - m)"), "true class alone"),
+    (1, logits("return s * (c - m * (1 - e))"), "not to the others"),
+    (1, logits("return s * (np.cos(np.arccos(c) + m * e))"), "10 \\(0.5 - 0.2\\) = 3"),
+    (1, logits("return s * c"), "10 \\(0.5 - 0.2\\) = 3"),
+    (1, logits("c[np.arange(len(y)), y] -= m; return s * c"), "copy them first"),
+    (1, logits("return s * (c - 0.2 * e if m else c)"), "m and s that are given"),
+    (2, total("pass"), "without `return`"),
+    (2, total("return np.array([(1 - w) * emotion, *(alpha[a] * L[a] for a in alpha)])"),
+     "one number"),
+    (2, total(f"return {SUM}"), "all"),
+    (2, total("return (1 - w) * emotion + sum(L.values())"), "weight of 0"),
+    (2, total(f"return emotion + {SUM}"), "own weight is missing"),
+    (2, total(f"return (1 - w) * emotion - {SUM}"), "do not subtract"),
+    (2, total("return (1 - w) * emotion + sum(alpha[a] * L[a] * (-1 if a == 'speaker' else 1) "
+              "for a in alpha)"), "do not subtract"),
+    (2, total("return (1 - w) * emotion + w * sum(L[a] for a in alpha)"), "taken twice"),
+    (2, total("return (1 - w) * emotion + alpha.get('speaker', 0) * L.get('speaker', 0) "
+              "+ alpha.get('gender', 0) * L.get('gender', 0)"), "three attributes"),
+    (3, share("pass"), "without `return`"),
+    (3, share("return after / before"), "take chance off"),
+    (3, share("return 1 - (after - chance) / (before - chance)"), "chance knows nothing"),
+    (3, share("return (after - chance) / (1 - chance)"), "nothing was removed"),
+    (3, share("return (after - chance) / before"), "nothing was removed"),
+    (3, share("return np.clip((after - chance) / (before - chance), 0, 1)"), "do not cut"),
+    (3, share("return float(np.mean((after - chance) / (before - chance)))"), "arrays"),
+]  # fmt: skip
+RIGHT = [
+    (1, logits("return np.where(e == 1, s * (c - m), s * c)")),
+    (1, logits("return s * c - s * m * e")),
+    (2, total(f"return emotion - w * emotion + {SUM}")),
+    (2, total("return emotion + sum(alpha[a] * (L[a] - emotion) for a in alpha)")),
+    (3, share("return 1 - (before - after) / (before - chance)")),
+    (3, share("return np.divide(np.subtract(after, chance), np.subtract(before, chance))")),
+]  # fmt: skip
+
+
+def check(exercise, answer):
+    space = {"np": np, "torch": torch}
+    exec(answer, space)
+    exec(PAIRS[exercise - 1][1], space)
+
+
+@pytest.mark.parametrize(("exercise", "answer", "message"), WRONG)
+def test_a_wrong_answer_is_told_its_mistake(exercise, answer, message):
+    with pytest.raises(AssertionError, match=message):
+        check(exercise, answer)
+
+
+@pytest.mark.parametrize(("exercise", "answer"), RIGHT)
+def test_a_right_answer_passes_in_another_form(exercise, answer, capsys):
+    check(exercise, answer)
+    assert "right:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("exercise", [1, 2, 3])
+def test_the_solution_passes_and_the_stub_says_what_to_do(exercise):
+    solution = PAIRS[exercise - 1][0]
+    check(exercise, solution)
+    with pytest.raises(NotImplementedError, match=r"\w{4}.*\."):
+        check(exercise, students.stub(solution))

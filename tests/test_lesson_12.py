@@ -103,7 +103,10 @@ def test_am_softmax_is_equation_2_in_value_and_slope(lesson):
 
 def test_the_reversal_reaches_the_body_and_spares_the_head(lesson):
     """Speaker and language push the embedding away, gender and emotion do not."""
-    torch.manual_seed(0)
+    x = torch.randn(4, requires_grad=True)
+    turned = lesson["Reverse"].apply(x, 2.5)
+    assert torch.equal(turned, x)
+    assert torch.allclose(torch.autograd.grad((turned**2).sum(), x)[0], -5 * x)
     slopes = {}
     for lam in (0.0, 1.0, 2.5, -1.0):
         torch.manual_seed(3)
@@ -197,7 +200,9 @@ def test_it_reads_embeddings_and_voices_as_well(lesson, monkeypatch):
     new = lesson["speakers"][rows][0]
     voices = lesson["space"](0, True).voice_.voices_
     mine = lesson["given"][lesson["speakers"][lesson["given"]] == new]
-    assert new in voices and not np.intersect1d(mine, lesson["drawn"].scored).size
+    assert not np.intersect1d(mine, lesson["drawn"].scored).size
+    theirs = lesson["space"](0, True).voice_.enrol(lesson["X"][mine], np.repeat(new, len(mine)))
+    np.testing.assert_allclose(voices[new], theirs.voices_[new])  # by no clip that is scored
     assert new not in lesson["space"](0, False).voice_.voices_
 
 
@@ -239,7 +244,7 @@ WRONG = [
     (2, total(f"return (1 - w) * emotion - {SUM}"), "do not subtract"),
     (2, total("return (1 - w) * emotion + sum(alpha[a] * L[a] * (-1 if a == 'speaker' else 1) "
               "for a in alpha)"), "do not subtract"),
-    (2, total("return (1 - w) * emotion + w * sum(L[a] for a in alpha)"), "taken twice"),
+    (2, total("return (1 - w) * emotion + w * sum(L[a] for a in alpha)"), "weight of its own"),
     (2, total("return (1 - w) * emotion + alpha.get('speaker', 0) * L.get('speaker', 0) "
               "+ alpha.get('gender', 0) * L.get('gender', 0)"), "three attributes"),
     (3, share("pass"), "without `return`"),

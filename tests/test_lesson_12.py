@@ -43,8 +43,9 @@ def lesson(tmp_path_factory):
         "SETTINGS": profiles.Settings(2, 1e-2, batch=64, patience=None), "DEVICE": "cpu",
         "every": every, "out": str(folder), "speakers": frame["speaker"].to_numpy(),
         "banks": [rng.normal(size=(40, 60)).astype("f4") for _ in range(CLIPS)],
-        "X": rng.normal(size=(CLIPS, 6)), "labels": np.arange(CLIPS) // 10,
-        "rotation": turns.plan(frame, 0, known=every)[0], "enc": SimpleNamespace(key="toy"),
+        "X": rng.normal(size=(CLIPS, 6)) + 3 * rng.normal(size=(5, 6))[np.arange(CLIPS) % 5],
+        "labels": np.arange(CLIPS) // 10, "rotation": turns.plan(frame, 0, known=every)[0],
+        "enc": SimpleNamespace(key="toy"),
     }  # fmt: skip
     for mark, source in cells.items():
         name = f"<lesson 12: {mark}>"

@@ -123,6 +123,31 @@ RECORDED = {
         "aurc_disagreement": (0.05, 0.5), "auroc_disagreement": RANKED, "aurc_entropy": (0.05, 0.4),
         "auroc_entropy": RANKED, "uar_mfcc_telephone": (0.1, 0.6),
     },
+    "10_incremental": {
+        "recall_new_k10_pad": (0.2, 0.6), "recall_new_k10_pad_over_mean": (0.2, 0.6),
+        "recall_new_k10_similarity": (0.2, 0.6), "recall_new_k10_random": (0.2, 0.6),
+        "recall_new_k10_same_speaker": (0.35, 0.8), "recall_new_k10_other_speakers": (0.2, 0.6),
+        # A voice makes ten clips enough; names by PAD do not; without a memory the old are lost.
+        "recall_new_k10_pad_enrolled": (0.5, 0.75), "recall_new_k10_random_enrolled": (0.45, 0.75),
+        "recall_new_k10_predicted": (0, 0.3), "recall_new_k10_predicted_enrolled": (0.1, 0.42),
+        "uar_old_before": (0.65, 0.82), "uar_old_before_enrolled": (0.8, 0.92),
+        "uar_old_after_k10": (0.6, 0.82), "uar_old_after_k10_enrolled": (0.78, 0.92),
+        "uar_old_loss_k10": (-0.05, 0.07), "uar_old_loss_k10_enrolled": (-0.02, 0.06),
+        "uar_old_after_no_memory": (0.3, 0.62), "uar_old_after_no_memory_enrolled": (0.4, 0.74),
+        "wa_all": (0.4, 0.65), "ua_all": (0.4, 0.65), "micro_f1_all": (0.4, 0.65),
+        "wa_all_enrolled": (0.6, 0.76), "ua_all_enrolled": (0.6, 0.76),
+        "uar_all_joint_k10": (0.45, 0.7), "uar_all_joint": (0.5, 0.75),
+        "uar_all_joint_k10_enrolled": (0.65, 0.8), "uar_all_joint_enrolled": (0.7, 0.85),
+        "recall_scarce_before": (0, 0.1), "recall_scarce_weighted": (0.08, 0.4),
+        "recall_scarce_after": (0.42, 0.75),
+        "loop_accuracy_before": (0.25, 0.45), "loop_accuracy_after": (0.28, 0.5),
+        "loop_accuracy_random_questions": (0.27, 0.46), "loop_questions_asked": (2, 12),
+        "loop_accuracy_before_enrolled": (0.25, 0.45), "loop_accuracy_after_enrolled": (0.42, 0.6),
+        "loop_accuracy_random_questions_enrolled": (0.3, 0.46),
+        "loop_gain_over_random": (-0.05, 0.1), "loop_gain_over_random_enrolled": (0.03, 0.2),
+        "loop_accuracy_pad_enrolled": (0.28, 0.48), "loop_questions_asked_enrolled": (2, 12),
+        "nll_gain_refit_enrolled": (-0.1, 0.3),
+    },
     "11_multilabel_calibration": {
         # Of the corpus alone: the rule 1/K, agreement, one rater against the others.
         "krippendorff_alpha": (0.273, 0.274), "rater_ceiling_macro_f1": (0.491, 0.492),
@@ -284,6 +309,12 @@ def test_figures_agree_with_each_other(course):
     best = max(ensemble["uar_mfcc"], ensemble["uar_w2v"])
     gap = ensemble["uar_ensemble"] - best
     assert ensemble["uar_ensemble_minus_best_branch"] == pytest.approx(gap)
+    learned = {key: entry["value"] for key, entry in found["10_incremental"].items()}
+    assert learned["wa_all"] == pytest.approx(learned["micro_f1_all"])
+    gain = learned["loop_accuracy_after"] - learned["loop_accuracy_random_questions"]
+    assert learned["loop_gain_over_random"] == pytest.approx(gain)
+    lost = learned["uar_old_before"] - learned["uar_old_after_k10"]
+    assert learned["uar_old_loss_k10"] == pytest.approx(lost)
     # Lessons 06 and 08 run the same contest on the same artefact.
     again = found["08_pad_labelling"]["f1_unknown_openmax"]["value"]
     assert again == pytest.approx(found["06_openmax"]["f1_unknown_bendale"]["value"])

@@ -1,8 +1,10 @@
 """Calibrators: properties, agreement with scikit-learn, degenerate input, cheap import."""
 
+import json
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,14 +219,21 @@ def test_few_speakers_leave_the_temperature_near_one():
     for n in (1, 2, 5, 20, 200):
         model = TemperatureScaling().fit(z, y, np.arange(len(y)) % n)
         found.append(np.log(model.temperature_))
-        # By hand: the mean loss rises where the prior pulls, -d loss / d log T = log T / n.
+        # By hand: the mean loss rises where the prior pulls, -d loss / d log T = log T / (3 n).
         step, losses = 1e-4, []
         for theta in (found[-1] - step, found[-1] + step):
             log_p = log_softmax(z * np.exp(-theta), axis=1)
             losses.append(-log_p[np.arange(len(y)), y].mean())
-        assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(found[-1] / n, abs=1e-4)
+        assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(found[-1] / (3 * n), abs=1e-4)
     assert 0 < found[0] < found[1] < found[2] < found[3] < found[4] < free
     assert found[-1] == pytest.approx(free, rel=0.05)
+
+
+def test_what_a_voice_counts_was_chosen_elsewhere():
+    chosen = json.loads(Path("data/reference/prior.json").read_text(encoding="utf-8"))
+    assert TemperatureScaling().clips_a_voice == chosen["clips_a_voice"]
+    gain = np.mean([list(row.values()) for row in chosen["nll_gain"].values()], axis=0)
+    assert list(chosen["nll_gain"]["nemo"])[gain.argmax()] == str(chosen["clips_a_voice"])
 
 
 def test_two_right_speakers_do_not_make_it_sure_of_everything():

@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST ?=
+SIDE_BY_SIDE := -n 2 --dist loadgroup  # two processes, one of which begins with the whole course
 # A thread of torch that waits sleeps: spinning doubles the CPU time where others use the machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -36,10 +37,10 @@ nbgrader: $(VENV)/.test  # the lessons where nbgrader looks for them; docs/teach
 # --- for those who carry on (CONTRIBUTING.md): minutes 3, 20, and a night
 
 check: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" $(PYTEST)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST)
 
 nightly: $(VENV)/.test
 	$(BIN)/python -m pytest -m "nightly or not benchmark" $(PYTEST)

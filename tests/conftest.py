@@ -52,6 +52,9 @@ def pytest_collection_modifyitems(config, items):
     ]  # fmt: skip
     items[:] = [item for item in items if item not in left]
     config.hook.pytest_deselected(items=left)
+    for item in items:  # side by side: one process runs the course, a file's fixtures are made once
+        whole = "course" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("course" if whole else item.path.name))
 
 
 def write_lesson(path, *cells, parameters=PARAMETERS, tags=("parameters",)):

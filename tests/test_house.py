@@ -291,6 +291,7 @@ def test_long_tests_run_when_asked_for(expression, named, runs):
         SimpleNamespace(
             path=paths.get(mark, tests / f"{mark}.py"),
             get_closest_marker=lambda asked, mark=mark: asked == mark,
+            add_marker=lambda group: None,
         )
         for mark in ("plain", "slow", "nightly", "benchmark")
     ]

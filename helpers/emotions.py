@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from typing import NamedTuple
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 from helpers.errors import CourseError, nearest
 
@@ -60,8 +60,9 @@ KNOWN_IN = {"esd": ("neutral", "happy", "sad", "angry")}
 
 
 def plain(text: object) -> str:
-    """Return ``text`` in one Unicode form (NFC) with single blanks: one name, one person."""
-    return " ".join(normalize("NFC", str(text)).split())
+    """Return ``text`` in one Unicode form (NFC), single blanks, nothing of no width: one name."""
+    seen = "".join(c for c in str(text) if category(c) != "Cf")
+    return " ".join(normalize("NFC", seen).split())
 
 
 def canonical(name: str) -> str:

@@ -11,13 +11,14 @@ from helpers.tree import Tree
 
 CSV = "or list the clips in a CSV (path, emotion, speaker) and give folder:PATH.csv"
 EXPECTED = f"expected emotion/clip, or speaker/emotion/clip, {CSV}"
-PART = re.compile(  # of a split: such levels are passed over
-    r"(.*[ _.-])?(train|training|val|valid|validation|dev|devel|test|testing|eval|evaluation|fold"
-    r"|cv|split|holdout|heldout)([ _.-]?(set|data|split|\w?\d+))*"
+PART = re.compile(  # of a split, by any of a name's words: such levels are passed over
+    r"(.*[^a-z])?(train|training|val|trainval|valid|validation|dev|devel|test|testing|eval"
+    r"|evaluation|k?fold[a-z]*|cv|split|holdout|heldout)(set|data|split)?([^a-z].*)?"
 )
-NOBODY = re.compile(  # where nothing but such names is left, nobody is named
-    r"(day|date|session|take|week|round|batch|part|set|subset|rec)s?[ _.-]?\d+"
-    r"|\d{4}[ _.-]?\d\d[ _.-]?\d\d|\d\d[ _.-]\d\d[ _.-]\d{4}"
+NOBODY = re.compile(  # no people: days, parts of a session, groups, kinds of file
+    r"(day|date|session|take|week|round|batch|part|set|subset|rec)s?([ _.-]?\d+|[ _.-][a-z])"
+    r"([^a-z].*)?|(sun|mon|tues|wednes|thurs|fri|satur)day"
+    r"|\d{4}[ _.-]?\d\d[ _.-]?\d\d|\d\d?[ _.-]\d\d?[ _.-]\d{4}"
     r"|(fe)?males?|(wo)?m[ae]n|girls?|boys?|[fm]"
     r"|audio|wavs?|clips?|data|speech|recordings?"
 )
@@ -69,8 +70,9 @@ def _class_folders(tree: Tree) -> Iterator[dict]:
             )
         speakers.update(people.values())
         yield {"path": path, "emotion": emotion, "speaker": next(iter(people.values()), "")}
-    if speakers and all(NOBODY.fullmatch(name.lower()) for name in speakers):
-        raise CourseError(f"{tree.folder}: {_some(speakers)} name no speakers; rename them, {CSV}")
+    nobody = {name for name in speakers if NOBODY.fullmatch(name.lower())}
+    if nobody and (nobody == speakers or max(map(len, nobody)) > 1):  # people may be letters
+        raise CourseError(f"{tree.folder}: {_some(nobody)} name no speakers; rename them, {CSV}")
     tree.note = f"speakers: {len(speakers)}"
     if speakers:
         sides = sorted("below" if below else "above" for below, _ in levels.keys() - parts)

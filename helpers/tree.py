@@ -12,9 +12,11 @@ from helpers.audio import AudioError
 # Sound and video that is not read here, by name. Files of any other name are looked into.
 UNREAD = frozenset(
     ".m4a .m4b .mp4 .m4v .mov .aac .webm .weba .mkv .mka .wma .wmv .amr .3gp .3ga .ape .wv .avi"
-    " .flv .mpg .mpeg .mp2 .ac3 .raw .pcm".split()
+    " .flv .mpg .mpeg .mp2 .ac3 .raw .pcm .ra .dts .dsf .dss .ds2 .gsm .vox .silk .mts".split()
 )
-BINS = {"__MACOSX", "$RECYCLE.BIN", "#recycle", "@eaDir"}  # hidden by their system, without a dot
+BINS = frozenset(  # hidden by their system, without a dot
+    "__macosx $recycle.bin recycler #recycle @recycle @eadir #snapshot lost+found".split()
+)
 
 
 class Tree:
@@ -42,7 +44,7 @@ class Tree:
                 except OSError as error:
                     self.leave(place, f"cannot be opened ({error.strerror})")
                     names = []
-                inside = [f"{place}/{n}" for n in names if n[:1] != "." and n not in BINS]
+                inside = [f"{place}/{n}" for n in names if n[:1] != "." and n.lower() not in BINS]
                 links += filter(os.path.islink, inside)
                 here += [path for path in inside if not os.path.islink(path)]
             elif real not in seen:

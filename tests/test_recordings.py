@@ -33,7 +33,9 @@ def names(*levels):
     [
         "train val test", "Train Test", "training validation testing", "train dev eval",
         "fold1 fold2 fold3", "Fold_01 Fold_02", "my_train my_test", "train-set test-set",
-        "split0 split1",
+        "split0 split1", "fold_a foldB fold-one", "train-clean-100 dev-clean test-other",
+        "train_A val_A test_A", "Train_Audio Test_Audio", "train(1) test(1)", "kfold1 kfold2",
+        "trainval test", "train_16k test_16k",
     ],
 )  # fmt: skip
 def test_parts_of_a_split_are_passed_over(tmp_path, parts):
@@ -83,7 +85,8 @@ def test_two_levels_that_may_be_people_are_refused(tmp_path, levels):
 @pytest.mark.parametrize(
     "level", ["day1 day2 day3", "Session1 Session2 Session3", "take_1 take_2", "wav",
               "2024-01-05 2024-01-06", "05-01-2024 06.01.2024 07_01_2024", "set1 set2 set3",
-              "male female", "Women Men", "F M", "boys girls men"]
+              "male female", "Women Men", "F M", "boys girls men", "session-a session-b",
+              "Day1_morning Day1_evening", "monday Friday", "5.1.2024 16.1.2024", "day1 anna"]
 )  # fmt: skip
 def test_days_takes_and_genders_alone_are_no_people(tmp_path, level):
     tree(tmp_path, *names(level, "happy sad"))
@@ -101,7 +104,7 @@ def test_parts_of_a_split_beside_other_names_are_refused(tmp_path, level):
 
 
 @pytest.mark.parametrize(
-    "level", ["01 02 03", "F1 F2 M1", "speaker1 speaker2", "Val Anna", "Testa Deval"]
+    "level", ["01 02 03", "F1 F2 M1", "speaker1 speaker2", "Val Anna", "Testa Deval", "a f m"]
 )
 def test_people_are_people(tmp_path, level):
     tree(tmp_path, *names(level.replace("Val ", "Valerie "), "happy sad"))
@@ -245,7 +248,8 @@ def test_what_is_no_regular_file_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     "hidden",
-    [".AppleDouble", ".Trash-1000", ".git", "__MACOSX", "$RECYCLE.BIN", "#recycle", "@eaDir", "._"],
+    ".AppleDouble .Trash-1000 .git __MACOSX $RECYCLE.BIN #recycle @eaDir ._ $Recycle.Bin RECYCLER"
+    " @Recycle #snapshot lost+found".split(),
 )
 def test_hidden_parts_of_a_path_are_skipped(tmp_path, hidden):
     tree(tmp_path, "anna/happy/1.wav")
@@ -297,6 +301,12 @@ def test_two_unicode_forms_of_a_name_are_one_person(tmp_path, name):
     table, _, _ = corpora.survey(f"folder:{tmp_path}")
     assert people(table) == [normalize("NFC", name)] and len(table) == 4
     assert table["utterance"].is_unique
+
+
+@pytest.mark.parametrize("mark", ["\u200b", "\ufeff", "\u200e", "\u00ad", "\u2060"])
+def test_what_has_no_width_makes_no_other_person(tmp_path, mark):
+    tree(tmp_path, "anna/happy/1.wav", f"an{mark}na/sad/2.wav", f"{mark}anna/{mark}happy/3.wav")
+    assert people(account(f"folder:{tmp_path}", 3)[0]) == ["anna"]
 
 
 def test_a_label_in_another_unicode_form_is_the_label(tmp_path, monkeypatch):

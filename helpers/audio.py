@@ -1,7 +1,9 @@
 """Read any audio file as 16 kHz mono, and cut it: the only place where files are decoded."""
 
 import io
+import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from helpers import sniff
 from helpers.errors import CourseError, printable
 
 SAMPLE_RATE = 16_000  # Hz; what wav2vec2 and its kin were trained on
-LOSSLESS = tuple(".wav .flac .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph".split())
+LOSSLESS = tuple(".wav .flac .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph .voc .8svx".split())
 SUFFIXES = (*LOSSLESS, ".ogg", ".oga", ".opus", ".mp3")
 SHORTEST_S = 0.1  # below this no vowel is heard and the encoders have next to no frames
 LONGEST_S = 300.0  # an utterance; attention takes time and memory by the square of it
@@ -77,10 +79,24 @@ def windows(path: str | Path) -> list[np.ndarray]:
 
 def duration(path: str | Path) -> float:
     """Return the seconds of a file that ``read`` accepts, without decoding it."""
+    with _open(load(path)) as file:
+        return file.frames / file.samplerate
+
+
+def _open(raw: bytes):
+    """Open from bytes: by name, libsndfile would look into ._x for what belongs to x."""
     import soundfile
 
-    with soundfile.SoundFile(_Bytes(sniff.finished(load(path)))) as file:
-        return file.frames / file.samplerate
+    raw = sniff.finished(raw)
+    try:
+        return soundfile.SoundFile(_Bytes(raw))
+    except soundfile.LibsndfileError:
+        if not any(map(os.path.lexists, ("._", ".AppleDouble"))):
+            raise
+    with tempfile.NamedTemporaryFile() as file:  # bytes have no name, so it looks into these
+        file.write(raw)
+        file.flush()
+        return soundfile.SoundFile(file.name)
 
 
 def _blocks(path: str | Path, raw: bytes, longest: float) -> Iterator[tuple[np.ndarray, int]]:
@@ -90,8 +106,7 @@ def _blocks(path: str | Path, raw: bytes, longest: float) -> Iterator[tuple[np.n
     if reason := sniff.flaw(raw) if raw else "empty file":
         raise AudioError(path, reason)
     try:
-        # From bytes: by name, libsndfile would look into ._x for what belongs to x.
-        with soundfile.SoundFile(_Bytes(sniff.finished(raw))) as file:
+        with _open(raw) as file:
             rate, got = file.samplerate, 0
             if not RATES[0] <= rate <= RATES[1]:
                 reason = f"its header says {rate:,} Hz, not 4 to 384 kHz; mend the header"
@@ -110,6 +125,8 @@ def _blocks(path: str | Path, raw: bytes, longest: float) -> Iterator[tuple[np.n
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
         mend = f"cannot be decoded ({reason}); copy it again, or convert it: {sniff.MEND}"
+        if re.fullmatch(rb"[\t\r\n -~]+", raw[:512]):  # as servers say that there is no such file
+            mend = "cannot be decoded (text, not sound); download it again"
         raise AudioError(path, sniff.what(raw) or mend) from None
 
 

@@ -24,6 +24,7 @@ SUFFIXES = {
     "aif": sound(kind="AIFF"), "au": sound(kind="AU"), "caf": sound(kind="CAF"),
     "ogg": sound(kind="OGG"), "oga": sound(kind="OGG"), "opus": sound(kind="OGG", subtype="OPUS"),
     "mp3": sound(kind="MP3"), "w64": sound(kind="W64"), "sph": sound(kind="NIST"),
+    "voc": sound(kind="VOC"), "8svx": sound(kind="SVX"),
 }  # fmt: skip
 M4A = struct.pack(">I", 28) + b"ftypM4A " + bytes(400)
 WEBM = b"\x1aE\xdf\xa3\x9fB\x86" + bytes(400)

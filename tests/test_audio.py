@@ -200,6 +200,16 @@ def test_what_a_mac_leaves_beside_a_file_does_no_harm(tmp_path, suffix):
     assert len(audio.read(path)) > 0.4 * SAMPLE_RATE
 
 
+@pytest.mark.parametrize("beside", ["._", ".AppleDouble/a"])
+def test_what_a_mac_leaves_where_one_works_does_no_harm(tmp_path, monkeypatch, beside):
+    """libsndfile takes bytes without a name for Sound Designer II where these lie."""
+    path = write(tmp_path / "a.mp3", tone())
+    (tmp_path / beside).parent.mkdir(exist_ok=True)
+    (tmp_path / beside).write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    assert len(audio.read(path)) > 0.4 * SAMPLE_RATE
+
+
 @pytest.mark.parametrize(
     "name",
     ["new\nline.wav", "caf\udce9.wav", "情感.wav", "a+b.wav", "100%.wav", "x" * 240 + ".wav"],

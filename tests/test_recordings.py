@@ -148,6 +148,9 @@ def test_whatever_libsndfile_reads_is_read(tmp_path, suffix):
         ("a.pcm", sound()[44:], "ffmpeg"), ("a.3gp", b"", "ffmpeg"),
         ("REC001", sound(), "not read under this name"), ("a.wav.bak", sound(), "this name"),
         ("a.dat", SUFFIXES["ogg"], "this name"), ("phone", M4A, "MP4 or M4A; ffmpeg"),
+        ("a.mpga", b"\xff\xf2\x84\x04", "this name"), ("REC2", b"\xff\xfd\x84\x04", "this name"),
+        ("REC3", b"\xff\xe3\x18\xc4", "this name"), ("a.ra", b".ra\xfd", "ffmpeg"),
+        ("old", sound(kind="VOC"), "this name"), ("a.dss", b"\x02dss", "this name"),
     ],
 )  # fmt: skip
 def test_sound_that_is_not_read_is_counted_and_named(tmp_path, name, content, reason):

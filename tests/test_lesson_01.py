@@ -1,18 +1,12 @@
 """The checks of lesson 01 against plausible wrong answers: each is told its own mistake."""
 
 import librosa
-import nbformat
 import numpy as np
 import pandas as pd
-import pytest
 from sklearn.metrics import recall_score
+from wrong_answers import catalogue
 
-from course import students
-from course.settings import lessons
 from helpers import splits
-
-LESSON = nbformat.read(lessons()["01_data"], as_version=4)
-PAIRS = [[LESSON.cells[i].source for i in pair] for pair in students.exercises(LESSON)]
 
 PITCH, UAR, LEAK, VOICE = (
     f"def {head}:\n    " + "{}"
@@ -68,8 +62,7 @@ RIGHT = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def corpus():
+def space():
     """A table like the lesson's, its rotation, and stand-ins for what exercise 4 prints."""
     n = 120
     frame = pd.DataFrame({
@@ -86,28 +79,4 @@ def corpus():
     }  # fmt: skip
 
 
-def check(exercise, answer, corpus):
-    space = dict(corpus)
-    exec(answer, space)
-    with np.errstate(all="ignore"):
-        exec(PAIRS[exercise - 1][1], space)
-
-
-@pytest.mark.parametrize(("exercise", "answer", "message"), WRONG)
-def test_a_wrong_answer_is_told_its_mistake(exercise, answer, message, corpus):
-    with pytest.raises(AssertionError, match=message):
-        check(exercise, answer, corpus)
-
-
-@pytest.mark.parametrize(("exercise", "answer"), RIGHT)
-def test_a_right_answer_passes_in_another_form(exercise, answer, corpus, capsys):
-    check(exercise, answer, corpus)
-    assert "right:" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("exercise", [1, 2, 3, 4])
-def test_the_solution_passes_and_the_stub_says_what_to_do(exercise, corpus):
-    solution = PAIRS[exercise - 1][0]
-    check(exercise, solution, corpus)
-    with pytest.raises(NotImplementedError, match=r"\w{4}.*\."):
-        check(exercise, students.stub(solution), corpus)
+test_wrong, test_right, test_solution = catalogue("01_data", space, WRONG, RIGHT)

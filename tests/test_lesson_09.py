@@ -1,16 +1,9 @@
 """The checks of lesson 09 against plausible wrong answers: each is told its own mistake."""
 
-import nbformat
 import numpy as np
-import pytest
 import torch
 from scipy.special import log_softmax, softmax
-
-from course import students
-from course.settings import lessons
-
-LESSON = nbformat.read(lessons()["09_ensemble"], as_version=4)
-PAIRS = [[LESSON.cells[i].source for i in pair] for pair in students.exercises(LESSON)]
+from wrong_answers import catalogue
 
 
 def blocks(body):
@@ -70,29 +63,10 @@ RIGHT = [
 ]  # fmt: skip
 
 
-def check(exercise, answer):
-    space = {"np": np, "nn": torch.nn, "softmax": softmax, "log_softmax": log_softmax}
-    space["torch"] = torch
-    exec(answer, space)
-    with np.errstate(all="ignore"):
-        exec(PAIRS[exercise - 1][1], space)
+def space():
+    return {
+        "np": np, "nn": torch.nn, "torch": torch, "softmax": softmax, "log_softmax": log_softmax,
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize(("exercise", "answer", "message"), WRONG)
-def test_a_wrong_answer_is_told_its_mistake(exercise, answer, message):
-    with pytest.raises(AssertionError, match=message):
-        check(exercise, answer)
-
-
-@pytest.mark.parametrize(("exercise", "answer"), RIGHT)
-def test_a_right_answer_passes_in_another_form(exercise, answer, capsys):
-    check(exercise, answer)
-    assert "right:" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("exercise", [1, 2, 3])
-def test_the_solution_passes_and_the_stub_says_what_to_do(exercise):
-    solution = PAIRS[exercise - 1][0]
-    check(exercise, solution)
-    with pytest.raises(NotImplementedError, match=r"\w{4}.*\."):
-        check(exercise, students.stub(solution))
+test_wrong, test_right, test_solution = catalogue("09_ensemble", space, WRONG, RIGHT)

@@ -1,16 +1,10 @@
 """The checks of lesson 11 against plausible wrong answers: each is told its own mistake."""
 
-import nbformat
 import numpy as np
-import pytest
 from scipy.optimize import minimize_scalar
+from wrong_answers import catalogue
 
-from course import students
-from course.settings import lessons
 from helpers import metrics
-
-LESSON = nbformat.read(lessons()["11_multilabel_calibration"], as_version=4)
-PAIRS = [[LESSON.cells[i].source for i in pair] for pair in students.exercises(LESSON)]
 
 # (exercise, answer, part of the message)
 WRONG = [
@@ -52,27 +46,8 @@ RIGHT = [
 ]
 
 
-def check(exercise, answer):
-    space = {"np": np, "metrics": metrics, "minimize_scalar": minimize_scalar}
-    exec(answer, space)
-    exec(PAIRS[exercise - 1][1], space)
+def space():
+    return {"np": np, "metrics": metrics, "minimize_scalar": minimize_scalar}
 
 
-@pytest.mark.parametrize(("exercise", "answer", "message"), WRONG)
-def test_a_wrong_answer_is_told_its_mistake(exercise, answer, message):
-    with pytest.raises(AssertionError, match=message):
-        check(exercise, answer)
-
-
-@pytest.mark.parametrize(("exercise", "answer"), RIGHT)
-def test_a_right_answer_passes_in_another_form(exercise, answer, capsys):
-    check(exercise, answer)
-    assert "right:" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("exercise", [1, 2, 3])
-def test_the_solution_passes_and_the_stub_says_what_to_do(exercise):
-    solution = PAIRS[exercise - 1][0]
-    check(exercise, solution)
-    with pytest.raises(NotImplementedError, match=r"\w{4}.*\."):
-        check(exercise, students.stub(solution))
+test_wrong, test_right, test_solution = catalogue("11_multilabel_calibration", space, WRONG, RIGHT)

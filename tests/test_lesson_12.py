@@ -10,13 +10,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from wrong_answers import catalogue
 
-from course import students
 from course.settings import lessons
 from helpers import audio, profiles, turns
 
 LESSON = nbformat.read(lessons()["12_msac_sernet"], as_version=4)
-PAIRS = [[LESSON.cells[i].source for i in pair] for pair in students.exercises(LESSON)]
 BUILT = (  # the cells that define what is tested here
     "import inspect", "def filter_bank", "def hide", "def am_softmax", "class Reverse",
     "def layer", "def block", "class Ears", "class Sernet", "def msac_loss", "def cut",
@@ -266,27 +265,6 @@ RIGHT = [
 ]  # fmt: skip
 
 
-def check(exercise, answer):
-    space = {"np": np, "torch": torch}
-    exec(answer, space)
-    exec(PAIRS[exercise - 1][1], space)
-
-
-@pytest.mark.parametrize(("exercise", "answer", "message"), WRONG)
-def test_a_wrong_answer_is_told_its_mistake(exercise, answer, message):
-    with pytest.raises(AssertionError, match=message):
-        check(exercise, answer)
-
-
-@pytest.mark.parametrize(("exercise", "answer"), RIGHT)
-def test_a_right_answer_passes_in_another_form(exercise, answer, capsys):
-    check(exercise, answer)
-    assert "right:" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("exercise", [1, 2, 3])
-def test_the_solution_passes_and_the_stub_says_what_to_do(exercise):
-    solution = PAIRS[exercise - 1][0]
-    check(exercise, solution)
-    with pytest.raises(NotImplementedError, match=r"\w{4}.*\."):
-        check(exercise, students.stub(solution))
+test_wrong, test_right, test_solution = catalogue(
+    "12_msac_sernet", lambda: {"np": np, "torch": torch}, WRONG, RIGHT
+)

@@ -20,11 +20,10 @@ def catalogue(name, space, wrong, right):
     ``space()`` holds what the lesson has in its kernel by then, in small; ``wrong`` holds
     ``(exercise, answer, part of the message)``, ``right`` ``(exercise, answer)``.
     """
-    pairs, kept = cells(name), {}
+    pairs = cells(name)
 
     def check(exercise, answer):
-        kept.setdefault("space", space())
-        mine = dict(kept["space"])
+        mine = space()
         exec(answer, mine)
         with np.errstate(all="ignore"):
             exec(pairs[exercise - 1][1], mine)

@@ -5,6 +5,7 @@ import io
 import re
 import statistics
 import subprocess
+import symtable
 import sys
 import tokenize
 from pathlib import Path
@@ -17,7 +18,7 @@ from conftest import pytest_collection_modifyitems
 from nbformat.v4 import new_code_cell, new_notebook
 
 from course.settings import lessons
-from course.students import BEGIN, edition
+from course.students import BEGIN, edition, exercises
 from tools import mutants
 from tools.stamp_notebooks import stamped
 
@@ -267,6 +268,69 @@ def test_a_fold_survives_the_stamp_and_the_student_edition():
     nb = stamped(lesson(*SHORT, "draw(x)", fold=(20,)), "01_x")
     assert folded(nb.cells[20]) and not folded(nb.cells[0])
     assert folded(edition(nb).cells[20])
+
+
+# --- exercises where they belong --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", lessons())
+def test_exercises_stand_behind_their_section(name):
+    """Not all at the end, where nobody arrives: the first within the first third of the cells."""
+    nb = nbformat.read(lessons()[name], as_version=4)
+    assert exercises(nb)[0][0] <= len(nb.cells) / 3
+    assert not any(re.search(r"^#+ .*Exercises$", cell.source, re.M) for cell in nb.cells)
+
+
+def scopes(table: symtable.SymbolTable):
+    """The scopes inside a scope, at any depth."""
+    for child in table.get_children():
+        yield child
+        yield from scopes(child)
+
+
+def reads(source: str, inner: bool) -> set[str]:
+    """Names that a cell takes from the kernel; ``inner``: those that its functions do."""
+    top = symtable.symtable(source, "cell", "exec")
+    own = {s.get_name() for s in top.get_symbols() if s.is_assigned()}
+    each = list(top.get_symbols())
+    if inner:
+        each = [s for table in scopes(top) for s in table.get_symbols() if s.is_global()]
+    return {s.get_name() for s in each if s.is_referenced()} - own
+
+
+def overwritten(nb) -> set[str]:
+    """Variables of the lesson that a check sets anew and that are read later on."""
+    code = [cell for cell in nb.cells if cell.cell_type == "code"]
+    called = set().union(*(reads(cell.source, inner=True) for cell in code))
+    found = set()
+    for check in (nb.cells[i] for _, i in exercises(nb)):
+        at = code.index(check)
+        sets = variables(ast.parse(check.source), ast.Store, inner=False)
+        before = [variables(ast.parse(c.source), ast.Store, inner=False) for c in code[:at]]
+        for name in sets & set().union(*before):
+            later = (c.source for c in code[at + 1 :])
+            for source in later:
+                if name in variables(ast.parse(source), ast.Store, inner=False):
+                    break
+                if name in reads(source, inner=False) | called:
+                    found.add(name)
+    return found
+
+
+@pytest.mark.parametrize("name", lessons())
+def test_a_check_leaves_the_variables_of_its_lesson_alone(name):
+    """Else the rest of the lesson says something else to who solved the exercise."""
+    assert not overwritten(nbformat.read(lessons()[name], as_version=4))
+
+
+@pytest.mark.parametrize(
+    ("later", "found"),
+    [("x + 1", {"x"}), ("x = 3\nx", set()), ("def f(x): return x", set()),
+     ("def f(): return x", {"x"}), ("[x for x in y]", set())],
+)  # fmt: skip
+def test_a_check_that_overwrites_is_seen(later, found):
+    task = f"def f():\n    {BEGIN}\n    return 1\n    ### END SOLUTION"
+    assert overwritten(lesson("x, y = 1, [2]", task, "x = f()", later)) == found
 
 
 # --- which tests run --------------------------------------------------------------------------

@@ -89,7 +89,8 @@ def space():
     return {
         "np": np, "pd": pd, "metrics": metrics, "softmax": softmax, "log_softmax": log_softmax,
         "TemperatureScaling": TemperatureScaling, "unaided": unaided, "honest": honest,
-        "drawn": drawn.clip(max=3), "after": softmax(honest, axis=1), "labels": drawn.clip(max=3),
+        "drawn": drawn.clip(max=3), "labels": drawn.clip(max=3),
+        "before": softmax(honest, axis=1), "after": softmax(honest, axis=1),
     }  # fmt: skip
 
 

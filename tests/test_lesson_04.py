@@ -37,40 +37,40 @@ WRONG = [
     (1, share("return np.nansum(bins.counts * bins.gap) / bins.counts.sum()"), "0.75; you say"),
     (1, share("return bins.counts[bins.gap >= 0].sum() / bins.counts.sum()"), "not above it"),
     (1, share("return {4: 0.75, 3: 0}.get(bins.counts.sum(), 0.5)"), "80 random clips"),
-    (2, lowest("pass"), "without `return`"),
-    (2, lowest("return good"), "one number"),
-    (2, "def my_threshold(confidence, correct, target):\n    order = np.argsort(-confidence)\n"
+    (2, worst("pass"), "without `return`"),
+    (2, worst("return [names[int(np.argmax(gaps))]]"), "one name"),
+    (2, worst("return max(gaps)"), "the name of the group"),
+    (2, worst("return int(np.argmax(gaps))"), "the name of the group"),
+    (2, worst("return names[int(np.argmax(np.abs(gaps)))]"), "and its sign"),
+    (2, worst("return names[int(np.argmin(gaps))]"), "and its sign"),
+    (2, worst(NAME, "correct[groups == g].mean() - confidence[groups == g].mean()"), "its sign"),
+    (2, worst(NAME, "confidence[groups == g].mean()"), "Not the surest group"),
+    (2, worst(NAME, "-correct[groups == g].mean()"), "of five random"),
+    (2, worst(NAME, "(confidence[groups == g] - correct[groups == g]).sum()"), "not its sum"),
+    (2, worst("return {2: 'x'}.get(len(groups), 'one' if 'one' in names else 'b')"), "five random"),
+    (3, lowest("pass"), "without `return`"),
+    (3, lowest("return good"), "one number"),
+    (3, "def my_threshold(confidence, correct, target):\n    order = np.argsort(-confidence)\n"
         "    share = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)\n"
         "    return confidence[order][share >= target].min(initial=np.inf)", "a tie is kept"),
-    (2, lowest(FIRST, "correct[confidence >= c].sum() / len(correct) >= target"), "that are kept"),
-    (2, lowest("return confidence.min()"), "right often enough"),
-    (2, lowest("return max(good, default=float('inf'))"), "take the lowest"),
-    (2, "def my_threshold(confidence, correct, target):\n    best = float('inf')\n"
+    (3, lowest(FIRST, "correct[confidence >= c].sum() / len(correct) >= target"), "that are kept"),
+    (3, lowest("return confidence.min()"), "right often enough"),
+    (3, lowest("return max(good, default=float('inf'))"), "take the lowest"),
+    (3, "def my_threshold(confidence, correct, target):\n    best = float('inf')\n"
         "    for c in np.unique(confidence)[::-1]:\n"
         "        if correct[confidence >= c].mean() < target: break\n        best = c\n"
         "    return best", "below a threshold that fails"),
-    (2, lowest("return min(good, default=confidence.max())"), "return infinity"),
-    (2, lowest("return {0.95: 0.9 if correct[0] else np.inf, 0.75: 0.6}.get(target, 0.5)"),
+    (3, lowest("return min(good, default=confidence.max())"), "return infinity"),
+    (3, lowest("return {0.95: 0.9 if correct[0] else np.inf, 0.75: 0.6}.get(target, 0.5)"),
      "40 random clips"),
-    (2, lowest("return metrics.threshold_at_accuracy(confidence, correct, target)"),
+    (3, lowest("return metrics.threshold_at_accuracy(confidence, correct, target)"),
      "threshold_at_accuracy would solve"),
-    (3, worst("pass"), "without `return`"),
-    (3, worst("return [names[int(np.argmax(gaps))]]"), "one name"),
-    (3, worst("return max(gaps)"), "the name of the group"),
-    (3, worst("return int(np.argmax(gaps))"), "the name of the group"),
-    (3, worst("return names[int(np.argmax(np.abs(gaps)))]"), "and its sign"),
-    (3, worst("return names[int(np.argmin(gaps))]"), "and its sign"),
-    (3, worst(NAME, "correct[groups == g].mean() - confidence[groups == g].mean()"), "its sign"),
-    (3, worst(NAME, "confidence[groups == g].mean()"), "Not the surest group"),
-    (3, worst(NAME, "-correct[groups == g].mean()"), "of five random"),
-    (3, worst(NAME, "(confidence[groups == g] - correct[groups == g]).sum()"), "not its sum"),
-    (3, worst("return {2: 'x'}.get(len(groups), 'one' if 'one' in names else 'b')"), "five random"),
 ]  # fmt: skip
 RIGHT = [
     (1, share("return np.average(np.nan_to_num(bins.gap) > 0, weights=bins.counts)")),
-    (2, lowest("return good[0] if good else np.inf")),
-    (3, "def most_overpromised(groups, confidence, correct):\n"
+    (2, "def most_overpromised(groups, confidence, correct):\n"
         "    return pd.Series(confidence - correct).groupby(groups).mean().idxmax()"),
+    (3, lowest("return good[0] if good else np.inf")),
 ]  # fmt: skip
 
 

@@ -52,38 +52,38 @@ WRONG = [
     (1, purity("return right / len(truth)", "len(inside) > 2"), "support enough"),
     (1, purity("return right / len(truth)", adds="(inside == inside.min()).sum()").replace(
         "inside.min()", "np.bincount(inside[:3]).argmax()"), "random clusters"),
-    (2, merge(out="None"), "return the prototypes"),
-    (2, merge(out="mu, n, delta"), "two arrays"),
-    (2, merge(copy="np.asarray"), "work on a copy"),
-    (2, merge(add="pass"), "add the counts"),
-    (2, merge(mean="(mu[i] + mu[j]) / 2"), "weighted"),
-    (2, merge(mean="n[i] * mu[i] + n[j] * mu[j]"), "3·\\(1, 0\\)"),
-    (2, merge(cosine="mu @ mu.T"), "a dot product does not"),
-    (2, merge(stop="c[i, j] <= delta"), "exactly δ merges"),
-    (2, merge(pair="next(zip(*np.nonzero(c >= delta)), (0, 1))"), "the closest two marry"),
-    (2, merge(end="break"), "until no pair is left"),
-    (2, merge(stop="c[i, j] > delta"), "one pair merges"),
-    (3, promoted(end="None"), "without `return`"),
-    (3, promoted(end="list(when.items())"), "return a dict"),
-    (3, promoted(start="dict.fromkeys(np.unique(labels).tolist())"), "leave it out"),
-    (3, promoted("counts[j] == 1 and min_support <= (np.array(labels) == j).sum()"),
+    (2, promoted(end="None"), "without `return`"),
+    (2, promoted(end="list(when.items())"), "return a dict"),
+    (2, promoted(start="dict.fromkeys(np.unique(labels).tolist())"), "leave it out"),
+    (2, promoted("counts[j] == 1 and min_support <= (np.array(labels) == j).sum()"),
      "its second promotes"),
-    (3, promoted("counts[j] >= min_support"), "by its second clip"),
-    (3, promoted("counts[j] == min_support + 1"), "by its second clip"),
-    (3, promoted(value="arrival + 1"), "count from 0"),
-    (3, promoted(value="counts[j]"), "gets its second clip at arrival 2, cluster 1 at 5"),
-    (3, promoted("counts[j] == 2"), "cluster 7"),
-    (3, promoted("counts[j] == min_support and len(when) < 2"), "40 random arrivals"),
+    (2, promoted("counts[j] >= min_support"), "by its second clip"),
+    (2, promoted("counts[j] == min_support + 1"), "by its second clip"),
+    (2, promoted(value="arrival + 1"), "count from 0"),
+    (2, promoted(value="counts[j]"), "gets its second clip at arrival 2, cluster 1 at 5"),
+    (2, promoted("counts[j] == 2"), "cluster 7"),
+    (2, promoted("counts[j] == min_support and len(when) < 2"), "40 random arrivals"),
+    (3, merge(out="None"), "return the prototypes"),
+    (3, merge(out="mu, n, delta"), "two arrays"),
+    (3, merge(copy="np.asarray"), "work on a copy"),
+    (3, merge(add="pass"), "add the counts"),
+    (3, merge(mean="(mu[i] + mu[j]) / 2"), "weighted"),
+    (3, merge(mean="n[i] * mu[i] + n[j] * mu[j]"), "3·\\(1, 0\\)"),
+    (3, merge(cosine="mu @ mu.T"), "a dot product does not"),
+    (3, merge(stop="c[i, j] <= delta"), "exactly δ merges"),
+    (3, merge(pair="next(zip(*np.nonzero(c >= delta)), (0, 1))"), "the closest two marry"),
+    (3, merge(end="break"), "until no pair is left"),
+    (3, merge(stop="c[i, j] > delta"), "one pair merges"),
 ]  # fmt: skip
 RIGHT = [
     (1, "def supported_purity(truth, clusters, min_support):\n"
         "    t = pd.crosstab(truth, clusters)\n"
         "    return t.max()[t.sum() >= min_support].sum() / len(truth)"),
-    (2, merge(out="[list(mu), n.tolist()]")),
-    (2, merge(out="mu[::-1], n[::-1]")),
-    (3, "def promotions(labels, min_support):\n    s = pd.Series(labels)\n"
+    (2, "def promotions(labels, min_support):\n    s = pd.Series(labels)\n"
         "    t = s[s.groupby(s).cumcount() == min_support - 1]\n"
         "    return dict(zip(t.to_numpy(), t.index))"),
+    (3, merge(out="[list(mu), n.tolist()]")),
+    (3, merge(out="mu[::-1], n[::-1]")),
 ]  # fmt: skip
 
 

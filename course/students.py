@@ -29,8 +29,8 @@ INSTRUCTOR = re.compile(
     r"<details>\s*<summary>(?:(?!</summary>).)*instructor.*?</details>\s*", re.S | re.I
 )
 SHIPPED = (
-    "LICENSE", "CITATION.cff", "pyproject.toml", "requirements.lock", "environment.yml",
-    "course", "helpers", "figures", "data",
+    "LICENSE", "LICENSE-docs", "CITATION.cff", "pyproject.toml", "requirements.lock",
+    "environment.yml", "course", "helpers", "figures", "data",
 )  # fmt: skip
 LEFT_OUT = ("corpora", "cache", "__pycache__", "*.part", "*.egg-info")
 RUN = ROOT / "runs" / "course"  # what it made is handed out, so that nobody waits for it again

@@ -5,8 +5,10 @@ JupyterLab they are only shown. A run's ``results.json`` and ``data/reference/*.
 schema: ``{"schema": 1, "run": {...}, "notebooks": {name: {key: {value, low, high, n, seeds}}}}``.
 """
 
+import base64
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ from helpers.provenance import older
 
 SCHEMA = 1
 REFERENCE = Path(__file__).resolve().parents[1] / "data" / "reference"
+FIGURES = REFERENCE.parents[1] / "figures"
+REAL = {"ravdess": "RAVDESS", "emodb": "EMO-DB", "crema_d": "CREMA-D"}  # speech of people
 FIELDS = ("value", "low", "high", "n")
 _recorded: dict[str, dict] = {}  # of this kernel, for table()
 
@@ -101,12 +105,7 @@ def table(lesson: str, caption: str = ""):
     """
     import pandas as pd
 
-    columns = {"here [95 % interval]": _recorded}
-    for name, title in (("ravdess", "RAVDESS"), ("emodb", "EMO-DB"), ("crema_d", "CREMA-D")):
-        if (REFERENCE / f"{name}.json").is_file():
-            kept = read_results(REFERENCE / f"{name}.json")
-            if found := kept["notebooks"].get(lesson):
-                columns[title + (" (older)" if older(kept["run"], lesson) else "")] = found
+    columns = {"here [95 % interval]": _recorded, **_real(lesson)}
     lines = []
     for key, entry in measures.of_lesson(lesson).items():
         if "claimed" in entry:
@@ -117,6 +116,54 @@ def table(lesson: str, caption: str = ""):
     left = [{"selector": "th, td", "props": "text-align: left; vertical-align: top"}]
     shown_here = pd.DataFrame(lines).style.hide(axis="index").set_table_styles(left)
     return shown_here.set_caption(caption or f"Lesson {lesson[:2]}: source and measured")
+
+
+def _real(lesson: str) -> dict[str, dict]:
+    """What the reference runs on real speech hold of a lesson, by title; "older" is said."""
+    found = {}
+    for name, title in REAL.items():
+        if (REFERENCE / f"{name}.json").is_file():
+            kept = read_results(REFERENCE / f"{name}.json")
+            if entries := kept["notebooks"].get(lesson):
+                found[title + (" (older)" if older(kept["run"], lesson) else "")] = entries
+    return found
+
+
+def real_answers(lesson: str, *sentences: str):
+    """Answer the opening questions of a lesson, a sentence each, from the runs on real speech.
+
+    ``{key}`` in a sentence becomes that figure of each corpus; ``{key > 0.5}`` (or ``<``) says
+    before it whether the whole interval lies there: yes, no, or open.
+    """
+    from IPython.display import Markdown
+
+    words, runs = {"reached": "yes", "missed": "no", "open": "open"}, _real(lesson)
+
+    def told(match):
+        key, sign, bound = match.groups()
+        aim = {"above" if sign == ">" else "below": float(bound)} if sign else {}
+        said = [
+            f"{title}: " + (f"{words[verdict(found[key], **aim)]}, " if aim else "")
+            + shown(found[key]) for title, found in runs.items() if key in found
+        ]  # fmt: skip
+        return f"({'; '.join(said) or 'not measured on real speech yet'})"
+
+    texts = [re.sub(r"\{(\w+)(?: ([<>]) ([\d.]+))?\}", told, s) for s in sentences]
+    return Markdown("\n".join(f"{i}. {text}" for i, text in enumerate(texts, 1)))
+
+
+def real_figures(kind: str):
+    """Show the figure ``kind`` of a lesson as the runs on real speech drew it, side by side."""
+    from IPython.display import HTML
+
+    each = ""
+    for name, title in REAL.items():
+        if (path := FIGURES / f"{name}-{kind}.png").is_file():
+            data = base64.b64encode(path.read_bytes()).decode()
+            each += f'<figure style="flex: 1; margin: 4px"><figcaption>{title}</figcaption>'
+            each += f'<img width="100%" src="data:image/png;base64,{data}" alt="{title}: {kind}">'
+            each += "</figure>"
+    return HTML(f'<div style="display: flex">{each or "no figure of a reference run yet"}</div>')
 
 
 # --- files ------------------------------------------------------------------------------------

@@ -81,3 +81,34 @@ def test_the_table_of_a_lesson_comes_from_the_file(monkeypatch):
     assert results.shown(emodb["ece_after"]) in html and "RAVDESS" in html
     with pytest.raises(CourseError, match="did you mean '03_calibration'"):
         results.table("03_calibrations")
+
+
+@pytest.fixture
+def real(tmp_path, monkeypatch):
+    """Reference runs of two corpora: one figure above a half, one that cannot tell."""
+    monkeypatch.setattr(results, "REFERENCE", tmp_path)
+    monkeypatch.setattr(results, "FIGURES", tmp_path)
+    monkeypatch.setattr(results, "older", lambda run, lesson: lesson == "04_y")
+    for name, low in (("ravdess", 0.6), ("emodb", 0.4)):
+        entry = {"value": 0.7, "low": low, "high": 0.8, "n": 9, "seeds": 1}
+        kept = {"schema": 1, "run": {}, "notebooks": {"03_x": {"a": entry}, "04_y": {"a": entry}}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(kept))
+    return tmp_path
+
+
+def test_questions_are_answered_from_real_speech(real):
+    said = results.real_answers("03_x", "Above? {a > 0.5}", "Below? {a < 0.5}", "So: {a}. {b}").data
+    first, second, third = said.splitlines()
+    assert first == (
+        "1. Above? (RAVDESS: yes, 0.7000 [0.6000, 0.8000]; EMO-DB: open, 0.7000 [0.4000, 0.8000])"
+    )
+    assert "RAVDESS: no," in second and "EMO-DB: open," in second
+    assert "RAVDESS: 0.7000" in third and third.endswith("(not measured on real speech yet)")
+    assert "RAVDESS (older): yes" in results.real_answers("04_y", "{a > 0.5}").data
+
+
+def test_pictures_of_real_speech_are_shown_where_there_are_any(real):
+    assert "yet" in results.real_figures("map").data
+    (real / "emodb-map.png").write_bytes(b"picture")
+    shown = results.real_figures("map").data
+    assert "EMO-DB" in shown and "RAVDESS" not in shown and "cGljdHVyZQ==" in shown

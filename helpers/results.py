@@ -27,7 +27,7 @@ _recorded: dict[str, dict] = {}  # of this kernel, for table()
 
 
 def record(name: str, value, low=None, high=None, n=None, reason: str | None = None) -> None:
-    """Note a measured value, its 95 % interval and the number of clips; print the line.
+    """Note a measured value, its 95 % interval and the number of clips; print it, in words too.
 
     ``value=None`` needs a ``reason``. ValueError for NaN, half an interval, or an interval that
     does not hold the value: such a line would mislead wherever it is shown.
@@ -50,7 +50,8 @@ def record(name: str, value, low=None, high=None, n=None, reason: str | None = N
         kept = read_records(path) if Path(path).exists() else {}
         write_json(path, kept | {name: entry})
     size = "" if entry["n"] is None else f"  (n = {entry['n']})"
-    print(f"{name} = {shown(entry)}{size}")
+    meant = {found[name]["what"] for found in measures.lessons().values() if name in found}
+    print(f"{name} = {shown(entry)}{size}" + (f"  {meant.pop()}" if len(meant) == 1 else ""))
 
 
 def _problem(entry: dict) -> str | None:

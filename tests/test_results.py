@@ -28,6 +28,13 @@ def test_records_are_written_and_shown(file, capsys):
     assert list(file.parent.iterdir()) == [file]  # no temporary file is left
 
 
+def test_a_record_is_put_in_words(file, capsys):
+    results.record("ece_after", 0.5)
+    results.record("auroc_entropy", 0.5)  # lessons 05, 09 and 13 mean different things by it
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "ece_after = 0.5000  ECE after scaling" and second == "auroc_entropy = 0.5000"
+
+
 def test_without_a_file_records_are_only_shown(monkeypatch, capsys):
     monkeypatch.delenv("SER_RESULTS", raising=False)
     results.record("clips", 1200, n=1200)

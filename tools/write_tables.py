@@ -41,7 +41,13 @@ FIGURES = (
     ("noise-floor", "03: the noise floor of the ECE"),
     ("reliability", "04: reliability before and after"),
     ("risk-coverage", "04: risk against coverage"),
+    ("known-unknown", "05: entropy of known and of unknown clips"),
     ("f1-by-rate", "06: F1 of unknown by the share of known clips lost"),
+    ("map", "07: a map of the unknown clips"),
+    ("branches", "09: branches, ensembles, controls"),
+    ("new-emotion", "10: recall of a new emotion by clips taught"),
+    ("speaker-left", "12: what is left of the speaker"),
+    ("detectors", "13: every detector, with a voice and without"),
 )
 
 

@@ -19,6 +19,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from course.settings import lessons
 from course.students import BEGIN, edition, exercises
+from helpers import measures
 from tools import mutants
 from tools.stamp_notebooks import stamped
 
@@ -279,6 +280,20 @@ def test_exercises_stand_behind_their_section(name):
     nb = nbformat.read(lessons()[name], as_version=4)
     assert exercises(nb)[0][0] <= len(nb.cells) / 3
     assert not any(re.search(r"^#+ .*Exercises$", cell.source, re.M) for cell in nb.cells)
+
+
+@pytest.mark.parametrize("name", lessons())
+def test_a_lesson_asks_shows_real_speech_and_leaves_a_task_open(name):
+    nb = nbformat.read(lessons()[name], as_version=4)
+    texts = [cell.source for cell in nb.cells]
+    assert any("*Predict before you run:*" in text for text in texts)
+    assert sum(text.startswith("## An open task") for text in texts) == 1
+    (told,) = (text for text in texts if re.match(r"(results\.)?real_answers\(", text))
+    call = ast.parse(told).body[0].value
+    asked = texts[0].partition("**Questions**\n")[2].partition("\n\n")[0].splitlines()
+    assert len(call.args) == 1 + len(asked), "one answer a question"
+    for key in re.findall(r"\{(\w+)", told):
+        measures.measure(call.args[0].value, key)  # CourseError where no such figure is recorded
 
 
 def scopes(table: symtable.SymbolTable):

@@ -17,8 +17,6 @@ from helpers.openmax import DISTANCES, BendaleOpenMax, OpenMax, PrintedOpenMax
 
 # Settings that each may choose from. What has none is a list of one. Source 1 does not give ε and
 # γ, and the tail and the rank of Bendale & Boulton are theirs for the thousand classes of ImageNet.
-# An enrolled space is scaled already: "raw"; scaling it twice lets its weakest directions decide.
-SCALED = ("scaled", "raw")
 GRIDS = {
     **{s: [Confidence(s)] for s in ("entropy", "msp", "margin", "maxlogit", "energy")},
     "odin": [ODIN(e, t) for e in (0.01, 0.03, 0.1) for t in (1.0, 1000.0)],
@@ -27,15 +25,15 @@ GRIDS = {
     "react_two_sided": [ReAct(p, two_sided=True) for p in (80.0, 90.0, 95.0)],
     "triplet": [TripletThresholds(e, r) for e in (0.5, 0.7, 0.9) for r in (0.0, 0.5, 1.0)],
     "mahalanobis": [distances.Mahalanobis(space="unit")],
-    "mahalanobis_scaled": [distances.Mahalanobis(space=s) for s in SCALED],
-    "rmd": [distances.RelativeMahalanobis(space=s) for s in SCALED],
-    "min_minus_std": [distances.MinMinusStd(space=s) for s in ("unit", *SCALED)],
+    "mahalanobis_scaled": [distances.Mahalanobis()],
+    "rmd": [distances.RelativeMahalanobis()],
+    "min_minus_std": [distances.MinMinusStd(space=s) for s in ("unit", "scaled")],
     "vim": [distances.ViM(d) for d in (20, 60, 100)],
     "knn": [distances.NearestNeighbours(k) for k in (1, 5, 20)],
     "openmax_printed": [PrintedOpenMax(e, g) for e in (1e-4, 1e-3, 1e-2) for g in (0.1, 0.5)],
     "openmax_bendale": [BendaleOpenMax(t, r) for t in (10, 20, 40) for r in (1, 3, 5)],
     "openmax": [
-        OpenMax(d, s, g) for d in DISTANCES for s in ("unit", *SCALED) for g in (0.25, 0.5, 1.0)
+        OpenMax(d, s, g) for d in DISTANCES for s in ("unit", "scaled") for g in (0.25, 0.5, 1.0)
     ],
 }
 

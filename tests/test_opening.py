@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import softmax
+from scipy.stats import ortho_group
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from test_pseudo import EMBEDDINGS, tiny_artefact
 
 from helpers import corpora, encoders, finetune, opening, voice
@@ -169,12 +170,12 @@ def test_no_unknown_emotion_is_in_any_fitting_part(found):
 def test_nobody_enrolled_is_a_probe_without_any_voice(found):
     nobody, art = opening.enrolled(found, 0), found.art
     train, X = art.part(1, "train"), found.several
-    space = make_pipeline(StandardScaler(), PCA(8)).fit(X[train])
-    head = LogisticRegression(C=found.heads[False][1][0].C_, max_iter=300)
-    points = StandardScaler().fit(space.transform(X[train]))
-    head.fit(points.transform(space.transform(X[train])), art.labels[train])
+    turn = FunctionTransformer(np.dot, kw_args={"b": ortho_group.rvs(8, random_state=0)})
+    C = found.heads[False][1][0].C_
+    probe = LogisticRegression(C=C, max_iter=300)
+    head = make_pipeline(StandardScaler(), PCA(8), turn, StandardScaler(), probe)
     mine = nobody.rows[nobody.turn == 1]
-    want = head.predict(points.transform(space.transform(X[mine])))
+    want = head.fit(X[train], art.labels[train]).predict(X[mine])
     assert (nobody.logits[nobody.turn == 1].argmax(axis=1) == want).all()
 
 

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import pdist
+from scipy.stats import ortho_group
 from sklearn.base import clone
+from sklearn.preprocessing import StandardScaler
 
-from helpers import voice
+from helpers import probe, voice
 from helpers.errors import CourseError
-from helpers.voice import Voice, draw
+from helpers.voice import Voice, VoicedProbe, draw
 
 KINDS = tuple(voice.KINDS)
 
@@ -105,6 +108,37 @@ def test_single_precision_is_enough():
     X, _, who = speech(6)
     low, high = (Voice().fit_transform(part, who) for part in (X.astype(np.float32), X))
     assert low.dtype == np.float32 and np.allclose(low, high, atol=1e-4)
+
+
+def faint(seed=7, speakers=10, each=40, size=60):
+    """Labels in the three loudest of ``size`` directions, each fainter than the one before."""
+    rng, who = np.random.default_rng(seed), np.repeat(np.arange(speakers), each)
+    y = rng.integers(4, size=len(who))
+    rows = rng.normal(size=(len(who), size)) + 1.5 * np.eye(4, size)[y]
+    mixed = ortho_group.rvs(size, random_state=seed)
+    return rows * np.geomspace(1, 0.01, size) @ mixed, y, who
+
+
+def test_the_space_is_turned_and_nothing_else():
+    X, y, who = faint()
+    points = VoicedProbe(60, voiced=False).fit(X, y, who).transform(X, who)
+    scaled = StandardScaler().fit_transform(X)
+    assert np.allclose(pdist(points), pdist(scaled), rtol=1e-3)
+    spread = points.std(axis=0)
+    assert spread.max() < 3 * spread.min()  # of the principal components: a hundredfold
+
+
+def test_a_faint_direction_is_not_heard_like_a_loud_one():
+    """On unseen speakers the head is as good as the probe on all columns, for it is that probe."""
+    X, y, who = faint()
+    fit, new = who < 4, who >= 4
+    model = VoicedProbe(60, voiced=False).fit(X[fit], y[fit], who[fit])
+    weight, bias = probe.fit(X[fit], y[fit], model.C_)
+    mine = model.decision_function(X[new], who[new]).argmax(axis=1)
+    other = (X[new] @ weight.T + bias).argmax(axis=1)
+    assert (
+        np.mean(mine == other) > 0.9 and np.mean(mine == y[new]) > np.mean(other == y[new]) - 0.03
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)

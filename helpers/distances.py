@@ -2,9 +2,9 @@
 
 Built in lesson 06 (Mahalanobis, and the slip of its scale) and compared in lesson 13; the interface
 is that of ``detectors``. Spaces: "unit" divides each row by its length; "scaled" standardises by
-the training rows and keeps their first principal components, one for every two rows, for Ledoit and
-Wolf shrink towards μ I, so that without it a few loud dimensions decide; "sphere" standardises and
-divides by the length; "raw" leaves rows as they are.
+the training rows, for Ledoit and Wolf shrink towards μ I and a few loud dimensions would decide;
+where columns are more than rows it keeps the first principal components, one for every two rows;
+"sphere" standardises and divides by the length; "raw" leaves rows as they are.
 """
 
 import numpy as np
@@ -191,7 +191,7 @@ def _space(name, rows):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 
-    count = max(1, min(len(rows) // 2, rows.shape[1]))
+    count = rows.shape[1] if rows.shape[1] < len(rows) else max(1, len(rows) // 2)
     spaces = {
         "raw": [FunctionTransformer()],
         "unit": [Normalizer(copy=False)],

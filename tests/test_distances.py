@@ -101,13 +101,13 @@ def squares(rows, labels, new):
     return np.einsum("nki,ij,nkj->nk", away, inverse, away)
 
 
-@pytest.mark.parametrize("count", [8, 150])  # 4 of 6 components, and all
-def test_scaled_distances_against_the_formula(count):
+@pytest.mark.parametrize(("count", "kept"), [(6, 3), (8, 6), (150, 6)])
+def test_scaled_distances_against_the_formula(count, kept):
     rng = np.random.default_rng(5)
     rows, labels = groups(rng, (count - 5, 3, 2))
     rows *= np.geomspace(0.01, 100, 6)
-    new = rows[:7] + rng.normal(size=(7, 6))
-    pca = PCA(min(count // 2, 6)).fit(standardised(rows, rows))
+    new = rows[:6] + rng.normal(size=(6, 6))
+    pca = PCA(kept).fit(standardised(rows, rows))
     a, b = (pca.transform(standardised(rows, x)) for x in (rows, new))
     d, d_0 = squares(a, labels, b), squares(a, np.zeros_like(labels), b)
     scaled = Mahalanobis().fit(rows, None, labels)
@@ -119,10 +119,11 @@ def test_scaled_distances_against_the_formula(count):
     assert np.allclose(ours.score_samples(new), d.min(axis=1) - spread)
 
 
-def test_components_are_one_for_two_training_rows():
+def test_components_are_one_for_two_training_rows_where_these_are_few():
     rows, labels = groups(np.random.default_rng(6), (6, 7, 8), size=40)
     assert Mahalanobis().fit(rows, None, labels).means_.shape == (3, 10)
-    assert Mahalanobis().fit(rows[:, :5], None, labels).means_.shape == (3, 5)
+    assert Mahalanobis().fit(rows[:, :21], None, labels).means_.shape == (3, 10)
+    assert Mahalanobis().fit(rows[:, :20], None, labels).means_.shape == (3, 20)
 
 
 def test_only_the_scaled_space_forgets_the_unit_of_a_dimension():

@@ -1,0 +1,224 @@
+"""A listener that lasts: it hears, enrols voices, learns emotions, takes back and forgets.
+
+What ships holds statistics and no clip, so the old emotions are rehearsed by points drawn from
+their Gaussians (Robins 1995) where lesson 10 shows old clips again. All that a user adds is a list
+of `Note`, and the rest follows from it: of a lesson taken back nothing is left. Plain arrays.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial.distance import cdist
+from scipy.special import softmax
+
+from helpers.arrays import matrix
+from helpers.clustering import OnlineClustering, unit
+from helpers.errors import CourseError, nearest
+from helpers.pad import pad_points
+
+REHEARSED = 10  # points of each old emotion
+FAST, SLOW = 10.0, 6.0  # rates of new and of old weights; known emotions left out chose (lesson 10)
+LATEST = 200  # unnamed clips that are kept
+
+
+class View(NamedTuple):
+    """K emotions as they were taught at first: a voice taken out of each clip, or none.
+
+    A clip x lies at z = (x - mean) / scale; its logits are z @ weight.T + bias. u = components @ z
+    has one Gaussian an emotion, all of covariance (whitenerᵀ whitener)⁻¹.
+    """
+
+    mean: np.ndarray  # (H,)
+    scale: np.ndarray  # (H,)
+    weight: np.ndarray  # (K, H)
+    bias: np.ndarray  # (K,)
+    components: np.ndarray  # (d, H)
+    centres: np.ndarray  # (K, d)
+    whitener: np.ndarray  # (d, d)
+    temperature: np.ndarray  # ()
+    quantiles: np.ndarray  # (q,): strangeness of taught emotions in clips of new speakers
+
+    def strangeness(self, u, taught) -> np.ndarray:
+        """Least squared distance of u (m, d) to a centre, less the deviation: (m,).
+
+        As ``distances.MinMinusStd``. Centres ``taught`` since count as near, not in the deviation.
+        """
+        old, new = (cdist(u @ self.whitener.T, c @ self.whitener.T) for c in (self.centres, taught))
+        return np.hstack([old, new]).min(axis=1) ** 2 - (old**2).std(axis=1)
+
+    def rehearsal(self) -> tuple[np.ndarray, np.ndarray]:
+        """Points (K * REHEARSED, d) of the old emotions, each time the same, and their classes."""
+        y = np.repeat(np.arange(len(self.centres)), REHEARSED)
+        noise = np.random.default_rng(0).normal(size=(len(y), len(self.whitener)))
+        return self.centres[y] + np.linalg.solve(self.whitener, noise.T).T, y
+
+
+class Note(NamedTuple):
+    """A clip that a user gave: personal data."""
+
+    x: np.ndarray  # (H,) float32, its embedding
+    kind: str  # "voice", "taught", or "rejected": named or not
+    emotion: str
+    voice: str  # "": nobody's
+    step: int  # the number of the request that named it; 0: none did
+
+
+class Heard(NamedTuple):
+    """What was heard in m clips."""
+
+    probabilities: np.ndarray  # (m, C), columns as `Listener.names_`
+    unknown: np.ndarray  # (m,) share of clips of taught emotions that look less strange
+    pad: np.ndarray  # (m, 3)
+    cluster: np.ndarray  # (m,) of unnamed clips; -1: none is near
+
+
+def learn(head, Z, y, rates, steps=30) -> np.ndarray:
+    """The head (K, d + 1) after gradient steps on Z (m, d + 1) of classes y (m,) (lesson 10).
+
+    ``rates (K,)``: one a class. Each class has one weight, however many clips it has.
+    """
+    share = 1 / np.bincount(y, minlength=len(head))[y] / len(np.unique(y))
+    target, size = np.eye(len(head))[y], np.mean((Z**2).sum(axis=1))
+    for _ in range(steps):
+        slope = (share[:, None] * (softmax(Z @ head.T, axis=1) - target)).T @ Z
+        head = head - np.reshape(rates, (-1, 1)) * slope / size
+    return head
+
+
+class Listener:
+    """Hears clips ``X (m, H)``, of a ``voice`` that was enrolled or of anybody ("").
+
+    ``classes``: K names; ``views``: a ``View`` without voices and one with; ``voice``: a fitted
+    ``Voice``; ``pad``: {emotion: vector}; ``delta``: the cosine that joins a cluster (lesson 07).
+    Fitted: ``names_`` (the classes, then what was taught), ``voices_``, ``sizes_`` of the clusters.
+    All follows from ``notes``, a list of ``Note`` that may be set; methods that change them return
+    the listener.
+    """
+
+    def __init__(self, classes, views, voice, pad, delta):
+        self.classes, self.views, self.voice, self.pad = list(classes), views, voice, pad
+        self.delta, self.notes = delta, []
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if name == "notes":
+            self._follow()
+
+    def _follow(self):
+        own = [n for n in self.notes if n.kind == "voice"]
+        named = [n for n in self.notes if n.emotion]
+        self.voices_ = sorted({n.voice for n in own})
+        self._voice = self.voice
+        if own:
+            self._voice = self.voice.enrol([n.x for n in own], [n.voice for n in own])
+        self.names_ = list(dict.fromkeys([*self.classes, *(n.emotion for n in named)]))
+        self._fitted = [self._fit(view, named) for view in self.views]
+        self._unnamed = [n for n in self.notes if n.kind == "rejected" and not n.emotion]
+        self._groups, self.sizes_ = OnlineClustering(self.delta), np.empty(0, int)
+        if rows := self._unnamed:
+            places = [self._directions(n.x[None], n.voice)[0] for n in rows]
+            self.sizes_ = self._groups.fit(places).counts_
+
+    def _fit(self, view, named):
+        """Head (C, H + 1), centres of what was taught, PAD vectors (C, 3)."""
+        head, table = np.column_stack([view.weight, view.bias]), [self.pad[c] for c in self.classes]
+        if not named:
+            return head, view.centres[:0], np.array(table)
+        Z = np.concatenate([self._place(view, n.x[None], n.voice) for n in named])
+        u, y = Z @ view.components.T, np.array([self.names_.index(n.emotion) for n in named])
+        points = pad_points(softmax(Z @ view.weight.T + view.bias, axis=1), table)
+        K, grown = len(head), [head]
+        for c in range(K, len(self.names_)):
+            at = points[y == c].mean(axis=0)
+            d = np.linalg.norm(at - table[:K], axis=1)
+            grown.append((d - d.mean()) / max(np.ptp(d), 1e-9) @ head[None] / K)  # source 2, eq. 6
+            table.append(self.pad.get(self.names_[c], at))
+        grown, (old, old_y) = np.vstack(grown), view.rehearsal()
+        # The steps are taken among the components, where the Gaussians are.
+        basis = np.pad(view.components, ((0, 1), (0, 1)))
+        basis[-1, -1] = 1
+        rows = np.pad(np.vstack([old, u]), ((0, 0), (0, 1)), constant_values=1)
+        rates, start = np.where(np.arange(len(grown)) < K, SLOW, FAST), grown @ basis.T
+        grown += (learn(start, rows, np.r_[old_y, y], rates) - start) @ basis
+        return grown, np.stack([u[y == c].mean(axis=0) for c in np.unique(y)]), np.array(table)
+
+    def _place(self, view, X, voice):
+        if view is self.views[1]:
+            X = self._voice.transform(X, [voice] * len(X))
+        return (X - view.mean) / view.scale
+
+    def _directions(self, X, voice):
+        """Unit vectors (m, d) in which taught emotions spread alike."""
+        view = self.views[bool(voice)]
+        u = self._place(view, X, voice) @ view.components.T
+        return unit((u - view.centres.mean(axis=0)) @ view.whitener.T)
+
+    def _checked(self, X, voice):
+        if voice and voice not in self.voices_:
+            hint = nearest(voice, self.voices_) or "; enrol it by clips of a plain voice first"
+            raise CourseError(f"voice '{voice}' is not enrolled{hint}")
+        return matrix(X, "embeddings", len(self.views[0].mean)).astype(np.float32)
+
+    def hear(self, X, voice="") -> Heard:
+        """Probabilities, how unknown, PAD point and cluster of each clip."""
+        X, view, fitted = self._checked(X, voice), self.views[bool(voice)], self._fitted
+        head, centres, vectors = fitted[bool(voice)]
+        Z = self._place(view, X, voice)
+        p = softmax((Z @ head[:, :-1].T + head[:, -1]) / view.temperature, axis=1)
+        strange = view.strangeness(Z @ view.components.T, centres)
+        unknown = np.searchsorted(view.quantiles, strange) / len(view.quantiles)
+        near = np.full(len(X), -1)
+        if len(self.sizes_):
+            near = self._groups.predict(self._directions(X, voice))
+        return Heard(p, unknown, p @ vectors, near)
+
+    def reject(self, X, voice=""):
+        """Keep clips that were called unknown, the latest 200, until they are named."""
+        new = [Note(x, "rejected", "", voice, 0) for x in self._checked(X, voice)]
+        old = {id(n) for n in self._unnamed[: max(0, len(self._unnamed) + len(new) - LATEST)]}
+        self.notes = [n for n in self.notes if id(n) not in old] + new
+        return self
+
+    def enrol(self, X, voice):
+        """Know a voice by clips of it, of emotions that are known, beside those it has."""
+        self.notes = self.notes + [
+            Note(x, "voice", "", voice, self._next) for x in self._checked(X, "")
+        ]
+        return self
+
+    def learn(self, X, emotion, voice=""):
+        """Learn clips of an emotion, new or not; one that was rejected takes its cluster along."""
+        step, rows, mates = self._next, self._unnamed, set()
+        new = []
+        for x in self._checked(X, voice):
+            same = [i for i, n in enumerate(rows) if np.array_equal(n.x, x)]
+            mates |= {self._groups.labels_[i] for i in same}
+            new += [] if same else [Note(x, "taught", emotion, voice, step)]
+        along = {id(n) for i, n in enumerate(rows) if self._groups.labels_[i] in mates}
+        self.notes = [
+            n._replace(emotion=emotion, step=step) if id(n) in along else n for n in self.notes
+        ] + new
+        return self
+
+    def undo(self):
+        """Take back what was enrolled or taught last; what had been rejected is unnamed again."""
+        if (last := self._next - 1) == 0:
+            raise CourseError("nothing to undo: nothing was enrolled or taught")
+        self.notes = [
+            n._replace(emotion="", step=0) if n.step == last else n
+            for n in self.notes if n.step < last or n.kind == "rejected"
+        ]  # fmt: skip
+        return self
+
+    def forget(self, name=""):
+        """Drop all clips of a voice, or all of an emotion that was taught; "": all there is."""
+        kept = [n for n in self.notes if name and name not in (n.voice, n.emotion)]
+        if name and len(kept) == len(self.notes):
+            known = {w for n in self.notes for w in (n.voice, n.emotion) if w}
+            raise CourseError(f"'{name}' was never enrolled or taught{nearest(name, known)}")
+        self.notes = kept
+        return self
+
+    @property
+    def _next(self):
+        return 1 + max((n.step for n in self.notes), default=0)

@@ -112,19 +112,20 @@ class Listener:
         if own:
             self._voice = self.voice.enrol([n.x for n in own], [n.voice for n in own])
         self.names_ = list(dict.fromkeys([*self.classes, *(n.emotion for n in named)]))
-        self._fitted = [self._fit(view, named) for view in self.views]
+        self._fitted = [self._fit(voiced, named) for voiced in (False, True)]
         self._unnamed = [n for n in self.notes if n.kind == "rejected" and not n.emotion]
         self._groups, self.sizes_ = OnlineClustering(self.delta), np.empty(0, int)
         if rows := self._unnamed:
             places = [self._directions(n.x[None], n.voice)[0] for n in rows]
             self.sizes_ = self._groups.fit(places).counts_
 
-    def _fit(self, view, named):
+    def _fit(self, voiced, named):
         """Head (C, H + 1), centres of what was taught, PAD vectors (C, 3)."""
+        view = self.views[voiced]
         head, table = np.column_stack([view.weight, view.bias]), [self.pad[c] for c in self.classes]
         if not named:
             return head, view.centres[:0], np.array(table)
-        Z = np.concatenate([self._place(view, n.x[None], n.voice) for n in named])
+        Z = np.concatenate([self._place(n.x[None], n.voice, voiced) for n in named])
         u, y = Z @ view.components.T, np.array([self.names_.index(n.emotion) for n in named])
         points = pad_points(softmax(Z @ view.weight.T + view.bias, axis=1), table)
         K, grown = len(head), [head]
@@ -142,15 +143,14 @@ class Listener:
         grown += (learn(start, rows, np.r_[old_y, y], rates) - start) @ basis
         return grown, np.stack([u[y == c].mean(axis=0) for c in np.unique(y)]), np.array(table)
 
-    def _place(self, view, X, voice):
-        if view is self.views[1]:
-            X = self._voice.transform(X, [voice] * len(X))
-        return (X - view.mean) / view.scale
+    def _place(self, X, voice, voiced):
+        X = self._voice.transform(X, [voice] * len(X)) if voiced else X
+        return (X - self.views[voiced].mean) / self.views[voiced].scale
 
     def _directions(self, X, voice):
         """Unit vectors (m, d) in which taught emotions spread alike."""
         view = self.views[bool(voice)]
-        u = self._place(view, X, voice) @ view.components.T
+        u = self._place(X, voice, bool(voice)) @ view.components.T
         return unit((u - view.centres.mean(axis=0)) @ view.whitener.T)
 
     def _checked(self, X, voice):
@@ -163,7 +163,7 @@ class Listener:
         """Probabilities, how unknown, PAD point and cluster of each clip."""
         X, view, fitted = self._checked(X, voice), self.views[bool(voice)], self._fitted
         head, centres, vectors = fitted[bool(voice)]
-        Z = self._place(view, X, voice)
+        Z = self._place(X, voice, bool(voice))
         p = softmax((Z @ head[:, :-1].T + head[:, -1]) / view.temperature, axis=1)
         strange = view.strangeness(Z @ view.components.T, centres)
         unknown = np.searchsorted(view.quantiles, strange) / len(view.quantiles)

@@ -1,0 +1,118 @@
+"""What a listener was taught, on disk: a folder of versions, each whole or absent; no pickle.
+
+Embeddings of people's clips are personal data: the folder is the user's own, git ignores it, and
+what is forgotten goes from every version. ``SER_LISTENER`` names another folder.
+"""
+
+import json
+import os
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from course.settings import ROOT, UsageError
+from helpers.emotions import ALIASES, plain
+from helpers.errors import CourseError
+from helpers.files import replacing
+from helpers.listener import Listener, Note
+
+KEPT = 3  # versions
+LONGEST = 40  # letters of a name
+
+
+def named(text: str, emotion: bool = False) -> str:
+    """A name as it is kept: in one form, an emotion under its canonical name (fear: fearful)."""
+    name = plain(text)
+    if not name.isprintable() or not 0 < len(name) <= LONGEST:
+        raise UsageError(f"'{text[:LONGEST]}': a name has 1 to {LONGEST} letters, on one line")
+    return ALIASES.get(name.lower(), name.lower()) if emotion else name
+
+
+class Memory:
+    """The notes of a ``listener`` in a folder. ``encoder``: the key that its embeddings are of.
+
+    CourseError where the folder was written with another encoder, or no version of it is whole.
+    """
+
+    def __init__(self, listener: Listener, encoder: str):
+        self.listener, self.encoder, self.seen = listener, encoder, None
+        self.folder = Path(os.environ.get("SER_LISTENER") or ROOT / "data" / "listener")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what another process wrote since."""
+        if self.folder.is_dir():
+            with self._locked():
+                self._read()
+
+    def change(self, act) -> None:
+        """``act(listener)``, on top of all that is there, and write it as the next version."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._locked():
+            self._read()
+            before = self.listener.notes
+            act(self.listener)
+            self._write(forgotten=len(self.listener.notes) < len(before))
+
+    @contextmanager
+    def _locked(self):
+        import filelock
+
+        try:
+            with filelock.FileLock(self.folder / ".lock", timeout=60):
+                yield
+        except filelock.Timeout:
+            raise CourseError(f"{self.folder}: another process holds it; try again") from None
+
+    def _versions(self):
+        return sorted(self.folder.glob("memory-*.safetensors"), reverse=True)
+
+    def _read(self):
+        versions = self._versions()
+        for path in versions:
+            if path.name == self.seen:
+                return
+            try:
+                notes, encoder = _load(path)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                warnings.warn(f"{path}: damaged ({error}); the one before is taken", stacklevel=2)
+                continue
+            if encoder != self.encoder:
+                raise CourseError(
+                    f"{path}: taught with another encoder; delete {self.folder} and teach again"
+                )
+            self.listener.notes, self.seen = notes, path.name
+            return
+        if versions:
+            raise CourseError(f"{self.folder}: no version is whole; delete it and teach again")
+        if self.seen:  # somebody deleted the folder
+            self.listener.notes, self.seen = [], None
+
+    def _write(self, forgotten):
+        from safetensors.numpy import save_file
+
+        notes, old = self.listener.notes, self._versions()
+        number = 1 + (int(old[0].stem.partition("-")[2]) if old else 0)
+        rows = np.array([n.x for n in notes], np.float32)
+        about = {"encoder": self.encoder, "notes": json.dumps([n[1:] for n in notes])}
+        path = self.folder / f"memory-{number:08}.safetensors"
+        with replacing(path) as temporary:
+            save_file({"x": rows}, temporary, about)
+        self.seen = path.name
+        # What a killed process was writing goes too. What was forgotten is in no version.
+        for late in [*old[0 if forgotten else KEPT - 1 :], *self.folder.glob(".*-memory-*")]:
+            late.unlink(missing_ok=True)
+
+
+def _load(path):
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            rows, about = file.get_tensor("x"), file.metadata()
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+    each = zip(rows, json.loads(about["notes"]), strict=True)
+    return [Note(x, *map(str, words), int(step)) for x, (*words, step) in each], about["encoder"]

@@ -69,7 +69,7 @@ def test_a_second_recording_after_the_first_is_not_passed_over(kind):
         audio.read("clip.wav", KINDS[kind] * 2)
 
 
-@pytest.mark.parametrize("kind", KINDS.keys() - {"mp3", "mp3, one bit rate"})
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"mp3", "mp3, one bit rate"}))
 def test_a_second_recording_of_another_kind_is_not_passed_over(kind):
     for first in ("wav", "au", "flac", "aiff", "caf", "rf64"):
         with pytest.raises(AudioError, match="second recording"):

@@ -44,8 +44,10 @@ FIGURES = (
     ("known-unknown", "05: entropy of known and of unknown clips"),
     ("f1-by-rate", "06: F1 of unknown by the share of known clips lost"),
     ("map", "07: a map of the unknown clips"),
+    ("planes", "08: what PAD can name"),
     ("branches", "09: branches, ensembles, controls"),
     ("new-emotion", "10: recall of a new emotion by clips taught"),
+    ("two-curves", "11: one set of probabilities, counted in two ways"),
     ("speaker-left", "12: what is left of the speaker"),
     ("detectors", "13: every detector, with a voice and without"),
 )

@@ -18,13 +18,19 @@ EPILOG = """examples:
   ser-course run --seed 0 1 2 3 --workers 2 two runs at a time
   ser-course run --corpus folder:recordings your own: class folders, or a CSV
   ser-course predict clip.wav               what the course hears in a file
+  ser-course predict me/*.wav --voice anna  enrol a voice by plain sentences; then predict with it
 
 Corpora lie in data/corpora, or in the folder that SER_CORPORA names.
 Exit status: 0 all went well, 1 something failed (one line says what), 2 the command makes no sense.
 """
 
+PERSONAL = """What is enrolled or taught is kept as embeddings, without audio. They are personal
+data and lie in the folder that SER_LISTENER names, or data/listener; delete it to forget. Nothing
+here may judge people: not at work and not in schools, where the EU AI Act forbids it, nor for
+diagnosis, surveillance or hiring."""
+
 OPTIONS = ("--corpus", "--encoder", "--seed", "--profile", "--out", "--workers", "--scheduler")
-OPTIONS += ("--json", "--handout", "--help")
+OPTIONS += ("--json", "--learn", "--voice", "--handout", "--help")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -108,7 +114,7 @@ def _students(args) -> int:
 def _predict(args) -> int:
     from course import predict
 
-    return predict.show(args.files, args.json)
+    return predict.show(args.files, args.json, args.learn, args.voice)
 
 
 COMMANDS = {
@@ -175,6 +181,11 @@ def parser() -> argparse.ArgumentParser:
     each["students"].add_argument("dir", type=Path, metavar="DIR", help="a new folder")
     each["predict"].add_argument("files", nargs="+", metavar="FILE", help="or a folder of them")
     each["predict"].add_argument("--json", action="store_true", help="for programs")
+    text = "hear the files as this voice; a new one is enrolled by them: ten plain sentences"
+    each["predict"].add_argument("--voice", metavar="NAME", help=text)
+    text = "then teach that the files are this emotion, known or new"
+    each["predict"].add_argument("--learn", metavar="NAME", help=text)
+    each["predict"].epilog = PERSONAL
     return top
 
 

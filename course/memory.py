@@ -10,7 +10,10 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
+import filelock
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from course.settings import ROOT, UsageError
 from helpers.emotions import ALIASES, plain
@@ -58,8 +61,6 @@ class Memory:
 
     @contextmanager
     def _locked(self):
-        import filelock
-
         try:
             with filelock.FileLock(self.folder / ".lock", timeout=60):
                 yield
@@ -76,13 +77,12 @@ class Memory:
                 return
             try:
                 notes, encoder = _load(path)
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
                 warnings.warn(f"{path}: damaged ({error}); the one before is taken", stacklevel=2)
                 continue
             if encoder != self.encoder:
-                raise CourseError(
-                    f"{path}: taught with another encoder; delete {self.folder} and teach again"
-                )
+                again = f"delete {self.folder} and teach again"
+                raise CourseError(f"{path}: taught with another encoder; {again}")
             self.listener.notes, self.seen = notes, path.name
             return
         if versions:
@@ -91,8 +91,6 @@ class Memory:
             self.listener.notes, self.seen = [], None
 
     def _write(self, forgotten):
-        from safetensors.numpy import save_file
-
         notes, old = self.listener.notes, self._versions()
         number = 1 + (int(old[0].stem.partition("-")[2]) if old else 0)
         rows = np.array([n.x for n in notes], np.float32)
@@ -107,12 +105,7 @@ class Memory:
 
 
 def _load(path):
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "numpy") as file:
-            rows, about = file.get_tensor("x"), file.metadata()
-    except SafetensorError as error:
-        raise ValueError(str(error)) from None
+    with safe_open(path, "numpy") as file:
+        rows, about = file.get_tensor("x"), file.metadata()
     each = zip(rows, json.loads(about["notes"]), strict=True)
     return [Note(x, *map(str, words), int(step)) for x, (*words, step) in each], about["encoder"]

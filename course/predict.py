@@ -1,102 +1,75 @@
-"""What the course hears in a file: calibrated probabilities, an unknown score and a PAD point.
+"""What the course hears in a file, and what it is taught there.
 
-A small head on frozen embeddings ships in ``data/head`` (made by ``tools/make_head.py``): it lets
-a bare clone predict, and enters no measured result.
+A small head on frozen states ships in ``data/head`` (made by ``tools/make_head.py``): it lets a
+bare clone predict, and enters no measured result. ``course.memory`` keeps what a user teaches.
 """
 
 import glob
 import json
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
-from course.settings import ROOT
+from course.memory import Memory, named
+from course.settings import ROOT, UsageError
 from helpers import audio, emotions
 from helpers.errors import CourseError, printable
+from helpers.listener import Heard, Listener, View
 from helpers.tree import Tree
+from helpers.voice import Voice
 
 HEAD = ROOT / "data" / "head"
-ARRAYS = ("weight", "bias", "mean", "scale")
+VIEWS = ("anybody", "enrolled")
+AXES = ("pleasure", "arousal", "dominance")
 BATCH = 600 * audio.SAMPLE_RATE  # samples that are held at once
+FLAGGED = 0.1  # share of clips of taught emotions, by new speakers, that are called unknown
 
 
-@dataclass
-class Head:
-    """A linear classifier on embeddings: ``logits = ((x - mean) / scale) @ weight.T + bias``.
-
-    ``weight (K, H)``, ``bias (K,)``, ``mean (H,)``, ``scale (H,)``; ``about`` holds ``classes``,
-    ``temperature``, ``encoder``, ``encoder_key``, ``corpus``, ``licence`` and how it was made.
-    """
-
-    weight: np.ndarray
-    bias: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
-    about: dict
-
-    def logits(self, embeddings):
-        return (embeddings - self.mean) / self.scale @ self.weight.T + self.bias
-
-    def predict_proba(self, embeddings):
-        """Calibrated probabilities ``(n, K)`` of ``embeddings (n, H)`` (lesson 03)."""
-        scaled = self.logits(embeddings) / self.about["temperature"]
-        raised = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        return raised / raised.sum(axis=1, keepdims=True)
-
-
-def write_head(head: Head, folder: Path = HEAD) -> None:
-    """Save a head as safetensors and JSON."""
-    from safetensors.numpy import save_file
-
-    from helpers.files import write_json
-
-    folder.mkdir(parents=True, exist_ok=True)
-    arrays = {name: np.ascontiguousarray(getattr(head, name), np.float32) for name in ARRAYS}
-    save_file(arrays, folder / "head.safetensors")
-    write_json(folder / "head.json", head.about)
-
-
-def read_head(folder: Path = HEAD) -> Head:
-    """Load a head; CourseError when it is absent or its files do not fit together."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
+def read_head(folder: Path = HEAD) -> tuple[Listener, dict]:
+    """A listener that nobody has taught yet; CourseError when it is absent or does not fit."""
     remedy = "restore it with git checkout data/head, or make it: python -m tools.make_head"
     try:
         about = json.loads((folder / "head.json").read_text(encoding="utf-8"))
         arrays = load_file(folder / "head.safetensors")
-        head = Head(*(arrays[name] for name in ARRAYS), about)
-        fits = head.weight.shape == (len(about["classes"]), len(head.mean))
+        arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
+        views = [View(*(arrays[f"{v}.{part}"] for part in View._fields)) for v in VIEWS]
+        voice = Voice(about["tau"])
+        voice.mean_, voice.deviation_ = arrays["voice.mean"], arrays["voice.deviation"]
+        voice.tau_, voice.voices_ = about["tau"], {}
+        fits = all(v.weight.shape == (len(about["classes"]), len(voice.mean_)) for v in views)
+        listener = Listener(about["classes"], views, voice, emotions.PAD, about["delta"])
     except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise CourseError(f"{folder}: no classification head to read ({error}); {remedy}") from None
     if not fits:
         raise CourseError(f"{folder}: weights and classes do not fit together; {remedy}")
-    return head
+    return listener, about
 
 
-def describe(probabilities, classes) -> list[dict]:
-    """A dict a clip of ``probabilities (n, K)``: emotion, probabilities, unknown score, PAD point.
+def describe(heard: Heard, names: list[str]) -> list[dict]:
+    """A dict a clip; ``names (C,)``: the emotions of the columns.
 
-    The unknown score is the entropy over its maximum (source 1, 6.1): 0 certain, 1 no idea. The
-    PAD point is the mean of the emotions' vectors, weighted by probability (source 2, eq. 4).
+    ``unknown``: the share of clips of taught emotions, by speakers never met, that look less
+    strange; the decision is "unknown" above 1 - ``FLAGGED``. ``pad``: the mean of the emotions'
+    vectors, weighted by probability (source 2, eq. 4).
     """
-    p = np.asarray(probabilities, dtype=float)
-    entropy = -(p * np.log(np.clip(p, 1e-12, None))).sum(axis=1) / np.log(p.shape[1])
-    points = p @ np.array([emotions.PAD[name] for name in classes])
-    return [
-        {
-            "emotion": classes[row.argmax()],
-            "probabilities": dict(zip(classes, row.round(4).tolist(), strict=True)),
-            "unknown": round(float(score), 4),
-            "pad": dict(
-                zip(("pleasure", "arousal", "dominance"), point.round(3).tolist(), strict=True)
-            ),
-        }
-        for row, score, point in zip(p, entropy, points, strict=True)
-    ]
+    found = []
+    for row, unknown, point, cluster in zip(*heard, strict=True):
+        point = dict(
+            zip(("pleasure", "arousal", "dominance"), point.round(3).tolist(), strict=True)
+        )
+        found.append({
+            "emotion": names[row.argmax()],
+            "probabilities": dict(zip(names, row.round(4).tolist(), strict=True)),
+            "unknown": round(float(unknown), 4),
+            "decision": "unknown" if unknown > 1 - FLAGGED else "known",
+            "pad": point,
+            "cluster": None if cluster < 0 else int(cluster),
+        })  # fmt: skip
+    return found
 
 
 def expand(words: list[str]) -> tuple[list[str], list[str]]:
@@ -115,20 +88,60 @@ def expand(words: list[str]) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(files)), problems
 
 
-def predict(words: list[str], head_folder: Path = HEAD) -> tuple[list[dict], list[str], dict]:
-    """``(predictions, problems, about)``: a dict a readable file, a line an unreadable one.
+class Ears:
+    """A listener with its encoder, and the ``memory`` of what it was taught.
 
-    Files of more than 30 s are heard in ``pieces``, whose embeddings are averaged. Raises
     CourseError when the head is absent or was made for another encoder.
     """
-    head, found = read_head(head_folder), []
+
+    def __init__(self):
+        self.listener, self.about = read_head(HEAD)
+        self.memory = Memory(self.listener, self.about["encoder_key"])
+        self._encoder = None
+
+    def embed(self, clips: list[list]) -> np.ndarray:
+        """Embeddings (n, H) of clips, each the mean of its pieces by their length."""
+        from helpers import encoders
+        from helpers.embed import embed
+
+        encoder = self._encoder = self._encoder or encoders.load(self.about["encoder"])
+        if encoder.key != self.about["encoder_key"]:
+            reason = f"made for another '{encoder.name}' encoder; python -m tools.make_head"
+            raise CourseError(f"{HEAD}: {reason}")
+        pieces = [piece for clip in clips for piece in clip]
+        states = embed(pieces, encoder, "all", "mean+std", progress=False)
+        rows = iter(states[:, list(encoder.thirds)].reshape(len(pieces), -1))
+        means = [np.average([next(rows) for _ in clip], axis=0, weights=list(map(len, clip)))
+                 for clip in clips]  # fmt: skip
+        return np.stack(means)
+
+    def hear(self, X, voice: str = "") -> list[dict]:
+        """What is heard in embeddings (n, H), see ``describe``."""
+        described = describe(self.listener.hear(X, voice), self.listener.names_)
+        return [about | {"voice": voice or None} for about in described]
+
+
+def predict(words: list[str], learn: str = "", voice: str = "") -> tuple[list, list, Ears]:
+    """``(predictions, problems, ears)``: a dict a readable file, a line an unreadable one.
+
+    A ``voice`` that nobody enrolled is enrolled by these files, which are not scored then; they are
+    heard before they teach the emotion ``learn``. Files of more than 30 s are heard in ``pieces``.
+    """
+    ears, found, given = Ears(), [], []
+    new = bool(voice) and voice not in ears.listener.voices_
+    if new and learn:
+        raise UsageError(f"voice '{voice}' is not enrolled; first ser-course predict CLIPS --voice")
     files, problems = expand(words)
     for batch in _batches(files, problems):
-        embeddings = _embed(batch, head, head_folder)
-        described = describe(head.predict_proba(embeddings), head.about["classes"])
-        for (file, pieces), about in zip(batch.items(), described, strict=True):
+        given.append(X := ears.embed(list(batch.values())))
+        for (file, pieces), about in zip(batch.items(), ears.hear(X, "" if new else voice),
+                                         strict=True):  # fmt: skip
             found.append({"file": printable(file), "pieces": len(pieces)} | about)
-    return found, problems, head.about
+    if given and new:
+        ears.memory.change(lambda listener: listener.enrol(np.concatenate(given), voice))
+    elif given and learn:
+        ears.memory.change(lambda listener: listener.learn(np.concatenate(given), learn, voice))
+    return [] if new else found, problems, ears
 
 
 def _batches(files: list[str], problems: list[str]):
@@ -146,43 +159,36 @@ def _batches(files: list[str], problems: list[str]):
         yield batch
 
 
-def _embed(batch: dict[str, list], head: Head, head_folder: Path):
-    """Embeddings ``(n, H)`` of files, each the mean of its pieces by their length."""
-    from helpers import encoders
-    from helpers.embed import embed
-
-    encoder = encoders.load(head.about["encoder"])
-    if encoder.key != head.about["encoder_key"]:
-        raise CourseError(
-            f"{head_folder}: made for another '{encoder.name}' encoder; python -m tools.make_head"
-        )
-    rows = iter(embed([p for pieces in batch.values() for p in pieces], encoder, progress=False))
-    return np.stack([
-        np.average([next(rows) for _ in pieces], axis=0, weights=list(map(len, pieces)))
-        for pieces in batch.values()
-    ])  # fmt: skip
-
-
-def show(words: list[str], as_json: bool) -> int:
+def show(words: list[str], as_json: bool, learn: str | None, voice: str | None) -> int:
     """Print predictions as a table or JSON; 1 when a file could not be read."""
-    found, problems, about = predict(words)
+    learn = "" if learn is None else named(learn, emotion=True)
+    voice = "" if voice is None else named(voice)
+    found, problems, ears = predict(words, learn, voice)
     long = [
         f"{d['file']}: long; heard in {d['pieces']} pieces of up to {audio.WINDOW_S:.0f} s"
         for d in found if d["pieces"] > 1
     ]  # fmt: skip
     for line in problems + long:
         print(f"ser-course: {line}", file=sys.stderr)
+    about, listener = ears.about, ears.listener
+    known = {"emotions": listener.names_, "voices": listener.voices_}
     if as_json:
-        print(json.dumps({"head": about, "predictions": found}, indent=1))
-    elif found:
+        print(json.dumps({"head": about, "listener": known, "predictions": found}, indent=1))
+        return 1 if problems else 0
+    if found:
         width = max(len(d["file"]) for d in found)
-        print(f"{'file':{width}}  unknown  pleasure  arousal  dominance  probabilities")
+        print(f"{'file':{width}}  unknown  decision  pleasure  arousal  dominance  probabilities")
         for d in found:
             ranked = sorted(d["probabilities"].items(), key=lambda item: -item[1])
             point = "  ".join(f"{v:>{len(k)}.2f}" for k, v in d["pad"].items())
             said = "  ".join(f"{name} {p:.2f}" for name, p in ranked)
-            print(f"{d['file']:{width}}  {d['unknown']:7.2f}  {point}  {said}")
+            print(f"{d['file']:{width}}  {d['unknown']:7.2f}  {d['decision']:8}  {point}  {said}")
         print(
-            f"\nunknown: 0 certain, 1 no idea. Trained on {about['corpus']} ({about['licence']})."
+            f"\nunknown: share of clips of taught emotions that look less strange; above "
+            f"{1 - FLAGGED:.2f} the decision is unknown. "
+            f"Trained on {about['corpus']} ({about['licence']})."
         )
+    if learn or voice:
+        print(f"emotions: {', '.join(known['emotions'])}; voices: {', '.join(known['voices'])}")
+        print(f"What was taught is personal data and lies in {ears.memory.folder}")
     return 1 if problems else 0

@@ -125,6 +125,7 @@ def world(tmp_path, monkeypatch):
     (tmp_path / "tiny" / "config.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("SER_LISTENER", str(tmp_path / "listener"))
     return tmp_path
 
 

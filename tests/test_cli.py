@@ -15,7 +15,11 @@ from awkward import M4A, WEBM, put, sound
 from conftest import write_lesson
 
 from course import cli, predict, settings
+from helpers import emotions
 from helpers.errors import CourseError
+from helpers.listener import Heard, Listener, View
+from helpers.voice import Voice
+from tools.make_head import write_head
 
 
 @pytest.mark.parametrize(
@@ -86,43 +90,48 @@ def test_help_is_quick_and_complete():
 # --- predict ----------------------------------------------------------------------------------
 
 
-def a_head(classes=("neutral", "happy", "sad")):
+def a_head(folder, size=4):
+    """Write a head of three emotions for a pretended encoder."""
     rng = np.random.default_rng(0)
-    about = {"classes": list(classes), "temperature": 2.0, "encoder": "embedded"}
-    about |= {"encoder_key": "other", "corpus": "embedded", "licence": "CC0"}
-    weight = rng.normal(size=(len(classes), 4))
-    return predict.Head(weight, np.zeros(len(classes)), np.zeros(4), np.ones(4), about)
+    view = View(np.zeros(size), np.ones(size), rng.normal(size=(3, size)), np.zeros(3),
+                np.eye(size)[:2], rng.normal(size=(3, 2)), np.eye(2), np.array(2.0),
+                np.linspace(0, 9, 50))  # fmt: skip
+    voice = Voice().fit(rng.normal(size=(8, size)), np.repeat(["a", "b"], 4))
+    listener = Listener(("neutral", "happy", "sad"), [view, view], voice, emotions.PAD, 0.2)
+    about = {"encoder": "embedded", "encoder_key": "other", "corpus": "embedded", "licence": "CC0"}
+    write_head(listener, about, folder)
+    return listener
 
 
 def test_head_survives_the_disk_and_its_probabilities_sum_to_one(tmp_path):
-    head = a_head()
-    predict.write_head(head, tmp_path)
-    read = predict.read_head(tmp_path)
+    head = a_head(tmp_path)
+    read, about = predict.read_head(tmp_path)
     x = np.random.default_rng(1).normal(size=(5, 4))
-    p = read.predict_proba(x)
-    assert np.allclose(p.sum(1), 1) and np.allclose(p, head.predict_proba(x), atol=1e-6)
+    for a, b in zip(read.hear(x), head.hear(x), strict=True):
+        assert np.allclose(a, b, atol=1e-6)
+    assert about["classes"] == ["neutral", "happy", "sad"]
+    assert np.allclose(read.hear(x).probabilities.sum(1), 1)
     (tmp_path / "head.safetensors").write_bytes(b"half")
     with pytest.raises(CourseError, match="make_head"):
         predict.read_head(tmp_path)
 
 
-def test_unknown_score_and_pad_point():
-    certain, lost = predict.describe([[1, 0, 0], [1 / 3] * 3], ["neutral", "happy", "sad"])
-    assert certain["unknown"] == 0 and lost["unknown"] == 1
+def test_decision_and_pad_point():
+    p = np.array([[1, 0, 0], [1 / 3] * 3])
+    pad = p @ [emotions.PAD[c] for c in ("neutral", "happy", "sad")]
+    heard = Heard(p, np.array([0.9, 0.91]), pad, np.array([-1, 2]))
+    certain, lost = predict.describe(heard, ["neutral", "happy", "sad"])
+    assert certain["decision"] == "known" and lost["decision"] == "unknown"
     assert certain["emotion"] == "neutral" and set(certain["pad"].values()) == {0}
     assert lost["pad"]["pleasure"] == pytest.approx((0 + 2.77 - 0.89) / 3, abs=1e-3)
+    assert certain["cluster"] is None and lost["cluster"] == 2
 
 
-def test_bad_files_are_a_line_each(world, tmp_path, monkeypatch, capsys):
-    predict.write_head(a_head(), tmp_path / "head")
-    monkeypatch.setattr(predict, "predict", lambda files: predict_here(files, tmp_path / "head"))
-    (tmp_path / "empty.wav").touch()
-    assert cli.main(["predict", "absent.wav", "empty.wav"]) == 1
-    said = capsys.readouterr().err
-    assert "absent.wav" in said and "empty.wav" in said and said.count("\n") == 2
-
-
-predict_here = predict.predict
+def test_bad_files_are_a_line_each(hear, world):
+    (world / "empty.wav").touch()
+    status, found, lines = hear("absent.wav", "empty.wav")
+    assert (status, found) == (1, []) and len(lines) == 2
+    assert "absent.wav" in lines[0] and "empty.wav" in lines[1]
 
 
 @pytest.mark.skipif(not (predict.HEAD / "head.json").exists(), reason="no head is shipped yet")
@@ -133,6 +142,35 @@ def test_predict_on_a_bare_clone(world, capsys):
     (prediction,) = found["predictions"]
     assert sum(prediction["probabilities"].values()) == pytest.approx(1, abs=0.001)
     assert 0 <= prediction["unknown"] <= 1 and found["head"]["licence"]
+    assert prediction["decision"] in ("known", "unknown") and prediction["voice"] is None
+    assert not (world / "listener").exists()  # who only asks is not remembered
+
+
+def test_a_voice_is_enrolled_then_used_and_emotions_are_taught(hear, world, capsys):
+    status, found, lines = hear("clips/happy", "--voice", "Anna")
+    assert (status, found, lines) == (0, [], [])  # enrolled clips are never scored
+    status, found, _ = hear("clips/sad", "--voice", "Anna", "--learn", "fear")
+    assert status == 0 and {p["voice"] for p in found} == {"Anna"}
+    assert list(found[0]["probabilities"]) == ["neutral", "happy", "sad"]  # heard, then taught
+    assert list(hear("clips/sad")[1][0]["probabilities"])[3:] == ["fearful"]
+    assert cli.main(["predict", "clips/sad", "--voice", "Anna"]) == 0
+    said = capsys.readouterr().out
+    assert "fearful" in said and "personal data" not in said.split("dominance")[0]
+    assert "is personal data and lies in" in said and str(world / "listener") in said
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--voice", "Ben", "--learn", "calm"], 2, "voice 'Ben' is not enrolled"),
+        (["--learn", ""], 2, "a name has 1 to 40 letters"),
+        (["--voice", "x" * 50], 2, "a name has 1 to 40 letters"),
+    ],
+)
+def test_what_cannot_be_taught_is_one_line(hear, words, status, said, capsys):
+    assert cli.main(["predict", "clips/sad", *words]) == status
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") == 1
 
 
 # --- what people give it ------------------------------------------------------------------------
@@ -144,13 +182,14 @@ def hear(world, monkeypatch):
     from helpers import embed, encoders
 
     class Encoder:
-        name, key = "pretended", "other"
+        name, key, thirds = "pretended", "other", (0,)
 
-    predict.write_head(a_head(), world / "head")
+    a_head(world / "head")
     monkeypatch.setattr(predict, "HEAD", world / "head")
-    monkeypatch.setattr(predict.predict, "__defaults__", (world / "head",))
     monkeypatch.setattr(encoders, "load", lambda name: Encoder)
-    monkeypatch.setattr(embed, "embed", lambda waves, *_, **__: [np.full(4, len(w)) for w in waves])
+    monkeypatch.setattr(
+        embed, "embed", lambda waves, *_, **__: np.array([[np.full(4, len(w))] for w in waves])
+    )
 
     def run(*words):
         out, err = io.StringIO(), io.StringIO()
@@ -220,9 +259,8 @@ def test_a_long_file_is_heard_in_pieces_and_that_is_said(hear, world, monkeypatc
     monkeypatch.setattr(audio, "WINDOW_S", 1.0)
     monkeypatch.setattr(predict, "BATCH", 20_000)
     seen = []
-    real = predict.Head.predict_proba
-    monkeypatch.setattr(predict.Head, "predict_proba",
-                        lambda self, x: seen.extend(x[:, 0]) or real(self, x))  # fmt: skip
+    real = Listener.hear
+    monkeypatch.setattr(Listener, "hear", lambda self, x, v: seen.extend(x[:, 0]) or real(self, x))
     put(world / "long.wav", sound(seconds=2.5))
     put(world / "short.wav", sound(seconds=0.5))
     status, found, lines = hear("long.wav", "short.wav")

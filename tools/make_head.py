@@ -6,19 +6,22 @@ clips whose speakers that view never met. Statistics alone are written, no clip.
 """
 
 import argparse
+from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 from sklearn.covariance import ledoit_wolf
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
 
-from course.predict import write_head
+from course.predict import HEAD, VIEWS
 from helpers import corpora, emotions, encoders, probe
 from helpers.calibration import TemperatureScaling
 from helpers.clustering import arrive, unit
 from helpers.embed import embed
+from helpers.files import write_json
 from helpers.listener import Listener, View
 from helpers.voice import SIZE, Voice, draw
 
@@ -123,6 +126,21 @@ def make(corpus: str = "embedded") -> tuple[Listener, dict]:
         "speakers": int(frame.speaker.nunique()),
     }
     return listener, about | reached
+
+
+def write_head(listener: Listener, about: dict, folder: Path = HEAD) -> None:
+    """Save a listener that nobody has taught yet as safetensors and JSON."""
+    voice, folder = listener.voice, Path(folder)
+    arrays = {"voice.mean": voice.mean_, "voice.deviation": voice.deviation_}
+    for name, view in zip(VIEWS, listener.views, strict=True):
+        arrays |= {f"{name}.{part}": array for part, array in view._asdict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():  # most of the size are components
+        half = name.endswith("components")
+        arrays[name] = np.ascontiguousarray(array, np.float16 if half else np.float32)
+    save_file(arrays, folder / "head.safetensors")
+    about = {"classes": listener.classes, "tau": voice.tau_, "delta": listener.delta} | about
+    write_json(folder / "head.json", about)
 
 
 if __name__ == "__main__":

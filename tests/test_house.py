@@ -296,6 +296,12 @@ def test_a_lesson_asks_shows_real_speech_and_leaves_a_task_open(name):
         measures.measure(call.args[0].value, key)  # CourseError where no such figure is recorded
 
 
+@pytest.mark.parametrize("name", lessons())
+def test_turns_are_counted_from_one_in_words(name):
+    source = lessons()[name].read_text(encoding="utf-8")
+    assert not re.search(r"\b[Tt]urn (0\b|\{[a-z]\})", source)
+
+
 def scopes(table: symtable.SymbolTable):
     """The scopes inside a scope, at any depth."""
     for child in table.get_children():

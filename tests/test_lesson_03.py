@@ -66,6 +66,12 @@ WRONG = [
     (3, errors(gap="b.gap"), "without its sign"),
     (3, errors(gap="abs(b.gap) ** 2"), "without its sign"),
     (3, errors(weigh="", of="(b.counts > 0).sum()"), "as many clips as its bin holds"),
+    (3, "def classwise_ece(probs, truth):\n    p = range(probs.shape[1])\n"
+        "    return [np.nanmax(abs(metrics.reliability(probs[:, k], truth == k).gap)) for k in p]",
+     "largest gap"),
+    (3, errors().replace("truth == k", "probs.argmax(axis=1) == truth"), "whether the call was"),
+    (3, "def classwise_ece(probs, truth):\n    return [metrics.ece(probs, truth)] * probs.shape[1]",
+     "emotion that is called"),
     (3, errors(end="np.full(probs.shape[1], [1.96 / 3, 0.25][len(truth) - 3 if len(truth) < 5 else "
                    "0])"), "of 300 random clips"),
     (3, "def classwise_ece(probs, truth):\n"

@@ -19,15 +19,15 @@ EPILOG = """examples:
   ser-course run --corpus folder:recordings your own: class folders, or a CSV
   ser-course predict clip.wav               what the course hears in a file
   ser-course predict me/*.wav --voice anna  enrol a voice by plain sentences; then predict with it
+  ser-course listen                         the same as a page with a microphone, on this machine
 
 Corpora lie in data/corpora, or in the folder that SER_CORPORA names.
 Exit status: 0 all went well, 1 something failed (one line says what), 2 the command makes no sense.
 """
 
-PERSONAL = """What is enrolled or taught is kept as embeddings, without audio. They are personal
-data and lie in the folder that SER_LISTENER names, or data/listener; delete it to forget. Nothing
-here may judge people: not at work and not in schools, where the EU AI Act forbids it, nor for
-diagnosis, surveillance or hiring."""
+PERSONAL = """What is enrolled or taught is kept as embeddings, without audio: personal data, in the
+folder that SER_LISTENER names, or data/listener. Delete it, or use the page of listen, to forget.
+Not for diagnosis, surveillance or hiring; the EU AI Act forbids it at work and in schools."""
 
 OPTIONS = ("--corpus", "--encoder", "--seed", "--profile", "--out", "--workers", "--scheduler")
 OPTIONS += ("--json", "--learn", "--voice", "--handout", "--help")
@@ -117,6 +117,12 @@ def _predict(args) -> int:
     return predict.show(args.files, args.json, args.learn, args.voice)
 
 
+def _listen(args) -> int:
+    from course import listen
+
+    return listen.serve()
+
+
 COMMANDS = {
     "corpora": (_corpora, "list corpora, and which are here"),
     "download": (_download, "download a corpus whose licence and address allow it"),
@@ -126,6 +132,7 @@ COMMANDS = {
     "compare": (_compare, "differences of two runs, with intervals; paired on the same clips"),
     "students": (_students, "write the student edition: exercises without solutions"),
     "predict": (_predict, "calibrated probabilities, unknown score and PAD point of audio files"),
+    "listen": (_listen, "a page with a microphone, on this machine alone"),
 }
 
 
@@ -183,9 +190,8 @@ def parser() -> argparse.ArgumentParser:
     each["predict"].add_argument("--json", action="store_true", help="for programs")
     text = "hear the files as this voice; a new one is enrolled by them: ten plain sentences"
     each["predict"].add_argument("--voice", metavar="NAME", help=text)
-    text = "then teach that the files are this emotion, known or new"
-    each["predict"].add_argument("--learn", metavar="NAME", help=text)
-    each["predict"].epilog = PERSONAL
+    each["predict"].add_argument("--learn", metavar="NAME", help="then teach this emotion by them")
+    each["predict"].epilog = each["listen"].epilog = PERSONAL
     return top
 
 

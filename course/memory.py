@@ -87,8 +87,7 @@ class Memory:
             return
         if versions:
             raise CourseError(f"{self.folder}: no version is whole; delete it and teach again")
-        if self.seen:  # somebody deleted the folder
-            self.listener.notes, self.seen = [], None
+        self.listener.notes, self.seen = [], None  # somebody may have deleted all
 
     def _write(self, forgotten):
         notes, old = self.listener.notes, self._versions()

@@ -29,9 +29,8 @@ BATCH = 600 * audio.SAMPLE_RATE  # samples that are held at once
 FLAGGED = 0.1  # share of clips of taught emotions, by new speakers, that are called unknown
 
 
-def read_head(folder: Path = HEAD) -> tuple[Listener, dict]:
+def read_head(folder: Path) -> tuple[Listener, dict]:
     """A listener that nobody has taught yet; CourseError when it is absent or does not fit."""
-    remedy = "restore it with git checkout data/head, or make it: python -m tools.make_head"
     try:
         about = json.loads((folder / "head.json").read_text(encoding="utf-8"))
         arrays = load_file(folder / "head.safetensors")
@@ -40,13 +39,12 @@ def read_head(folder: Path = HEAD) -> tuple[Listener, dict]:
         voice = Voice(about["tau"])
         voice.mean_, voice.deviation_ = arrays["voice.mean"], arrays["voice.deviation"]
         voice.tau_, voice.voices_ = about["tau"], {}
-        fits = all(v.weight.shape == (len(about["classes"]), len(voice.mean_)) for v in views)
-        listener = Listener(about["classes"], views, voice, emotions.PAD, about["delta"])
+        if any(v.weight.shape != (len(about["classes"]), len(voice.mean_)) for v in views):
+            raise ValueError("weights and classes do not fit together")
+        return Listener(about["classes"], views, voice, emotions.PAD, about["delta"]), about
     except (OSError, KeyError, ValueError, SafetensorError) as error:
+        remedy = "restore it with git checkout data/head, or make it: python -m tools.make_head"
         raise CourseError(f"{folder}: no classification head to read ({error}); {remedy}") from None
-    if not fits:
-        raise CourseError(f"{folder}: weights and classes do not fit together; {remedy}")
-    return listener, about
 
 
 def describe(heard: Heard, names: list[str]) -> list[dict]:
@@ -56,20 +54,15 @@ def describe(heard: Heard, names: list[str]) -> list[dict]:
     strange; the decision is "unknown" above 1 - ``FLAGGED``. ``pad``: the mean of the emotions'
     vectors, weighted by probability (source 2, eq. 4).
     """
-    found = []
-    for row, unknown, point, cluster in zip(*heard, strict=True):
-        point = dict(
-            zip(("pleasure", "arousal", "dominance"), point.round(3).tolist(), strict=True)
-        )
-        found.append({
-            "emotion": names[row.argmax()],
-            "probabilities": dict(zip(names, row.round(4).tolist(), strict=True)),
-            "unknown": round(float(unknown), 4),
-            "decision": "unknown" if unknown > 1 - FLAGGED else "known",
-            "pad": point,
-            "cluster": None if cluster < 0 else int(cluster),
-        })  # fmt: skip
-    return found
+    return [
+        {"emotion": names[row.argmax()],
+         "probabilities": dict(zip(names, row.round(4).tolist(), strict=True)),
+         "unknown": round(float(unknown), 4),
+         "decision": "unknown" if unknown > 1 - FLAGGED else "known",
+         "pad": dict(zip(AXES, point.round(3).tolist(), strict=True)),
+         "cluster": None if cluster < 0 else int(cluster)}
+        for row, unknown, point, cluster in zip(*heard, strict=True)
+    ]  # fmt: skip
 
 
 def expand(words: list[str]) -> tuple[list[str], list[str]]:
@@ -101,15 +94,14 @@ class Ears:
 
     def embed(self, clips: list[list]) -> np.ndarray:
         """Embeddings (n, H) of clips, each the mean of its pieces by their length."""
-        from helpers import encoders
-        from helpers.embed import embed
+        from helpers import embed, encoders
 
         encoder = self._encoder = self._encoder or encoders.load(self.about["encoder"])
         if encoder.key != self.about["encoder_key"]:
             reason = f"made for another '{encoder.name}' encoder; python -m tools.make_head"
             raise CourseError(f"{HEAD}: {reason}")
         pieces = [piece for clip in clips for piece in clip]
-        states = embed(pieces, encoder, "all", "mean+std", progress=False)
+        states = embed.embed(pieces, encoder, "all", "mean+std", progress=False)
         rows = iter(states[:, list(encoder.thirds)].reshape(len(pieces), -1))
         means = [np.average([next(rows) for _ in clip], axis=0, weights=list(map(len, clip)))
                  for clip in clips]  # fmt: skip

@@ -5,6 +5,7 @@ Every detector picks its settings and its threshold on the same pseudo-unknowns.
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +73,9 @@ def chosen(name: str, detector) -> str:
 
 
 def case(art, turn: int) -> pseudo.Case:
-    """One turn of an artefact: fit = train, held = tune (known emotions), score = all of test."""
-    fit, held = art.part(turn, "train"), art.part(turn, "tune")
+    """One turn of an artefact: fit = what was taught, held = tune, score = all of test."""
+    fit = np.concatenate([art.part(turn, part) for part in art.how.get("taught", ("train",))])
+    held = art.part(turn, "tune")
     score = art.part(turn, "test", known=None)
     head = art.head_weight[turn], art.head_bias[turn]
     arrays = art.embeddings[turn], art.logits[turn], art.labels, art.speakers
@@ -94,8 +96,8 @@ class Outcome:
 def run(art, frozen, names=tuple(GRIDS), prevalence=pseudo.PREVALENCE) -> dict[str, Outcome]:
     """Each detector picks settings and threshold on pseudo-unknowns, then scores the test clips.
 
-    ``frozen``: embeddings of the clips of ``art`` before fine-tuning (n, H), or the enrolled spaces
-    (turns, n, d) of its turns.
+    ``frozen``: embeddings of the clips of ``art`` before fine-tuning (n, H); of an enrolled one, a
+    function of a turn and an emotion's number that gives (n, d) in a space that never met it.
     """
     return judge(art, choose(art, frozen, names, prevalence))
 
@@ -109,8 +111,8 @@ def choose(art, frozen, names=tuple(GRIDS), prevalence=pseudo.PREVALENCE) -> dic
     """
     found = {name: [] for name in names}
     for turn in range(art.turns):
-        here, enrolled = case(art, turn), np.ndim(frozen) == 3
-        space = frozen[turn] if enrolled else frozen
+        here, enrolled = case(art, turn), callable(frozen)
+        space = partial(frozen, turn) if enrolled else frozen
         trials = pseudo.trials(space, art.labels, art.speakers, here.fit, here.held, here.held)
         heard = art.how["corpus"], art.how["encoder"]
         grids = {name: grid(name, *heard) if enrolled else GRIDS[name] for name in names}

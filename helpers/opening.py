@@ -20,6 +20,7 @@ from helpers.errors import CourseError
 from helpers.profiles import PROFILES
 from helpers.voice import MOST, SIZE, VoicedProbe
 
+TAUGHT = ("train", "stop")  # parts that heads on frozen states learn from: they stop nowhere
 LAYERS = {"embedded": (2, 3)}  # chosen on unseen speakers of nEMO and CREMA-D; others: thirds
 
 
@@ -96,7 +97,7 @@ class Opened:
     def heads(self) -> dict[bool, list]:
         """A turn's head on `several` and where it puts all clips (n, d); True: with voices."""
         art, X = self.art, self.several
-        train = [np.r_[art.part(t, "train"), art.part(t, "stop")] for t in range(art.turns)]
+        train = [np.concatenate([art.part(t, p) for p in TAUGHT]) for t in range(art.turns)]
         size = min(SIZE, X.shape[1], *(len(rows) // 2 for rows in train))  # alike in all turns
 
         def head(rows, voiced):
@@ -130,11 +131,17 @@ class Enrolled(Opened):
     """What `enrolled` gives: read like `Opened`."""
 
     clips: np.ndarray  # rows of `art` by which all speakers are enrolled
+    plain: Opened  # what was enrolled
 
-    @property
-    def frozen(self) -> np.ndarray:
-        """The same space (turns, n, d): no label has gone into it."""
-        return self.art.embeddings
+    def frozen(self, turn: int, out: int) -> np.ndarray:
+        """For pseudo-unknowns: clips (n, d) in a space, and by voices, that never met `out`."""
+        X, y, who = self.plain.several, self.art.labels, self.art.speakers
+        head, _ = self.plain.heads[len(self.clips) > 0][turn]
+        met = np.flatnonzero(np.isin(self.art.split[turn], TAUGHT) & (y >= 0) & (y != out))
+        new = self.clips[~np.isin(who[self.clips], who[met]) & (y[self.clips] != out)]
+        space = VoicedProbe(min(head.size, len(met) // 2), head.voiced)
+        space.fit_space(X[met], who[met])
+        return space.enrol(X[new], who[new]).transform(X, who)
 
 
 def enrolled(found: Opened, k=10, kind="skewed", draw=0) -> Enrolled:
@@ -159,7 +166,7 @@ def enrolled(found: Opened, k=10, kind="skewed", draw=0) -> Enrolled:
     known = with_voices(art, found.several, found.heads[k > 0], clips, drawn.scored)
     keep = np.isin(found.rows, drawn.scored)
     rows, turn = found.rows[keep], found.turn[keep]
-    return Enrolled(found.frame, known, known.logits[turn, rows], rows, turn, clips)
+    return Enrolled(found.frame, known, known.logits[turn, rows], rows, turn, clips, found)
 
 
 def with_voices(art, X, heads, clips, scored) -> Artefact:
@@ -187,4 +194,5 @@ def with_voices(art, X, heads, clips, scored) -> Artefact:
         segment_logits=art.segment_logits[:0],
         segment_owner=art.segment_owner[:0],
         segment_turn=art.segment_turn[:0],
+        how=art.how | {"taught": TAUGHT},
     )

@@ -89,9 +89,10 @@ class Found:
 def trials(embeddings, labels, speakers, fit, held, score) -> dict[int, Case]:
     """One case per known emotion left out, by its number; it is -1 in ``case.labels``.
 
-    ``embeddings (n, H)``, ``labels (n,)`` (-1: unknown, in no case), row numbers ``fit``, ``held``,
-    ``score``. Emotions that ``score`` lacks are passed over. CourseError below four emotions: three
-    must be left to tell apart.
+    ``embeddings (n, H)``, or a function of that number: those of a space that never met it.
+    ``labels (n,)`` (-1: unknown, in no case), row numbers ``fit``, ``held``, ``score``. Emotions
+    that ``score`` lacks are passed over. CourseError below four emotions: three must be left to
+    tell apart.
     """
     names = np.unique(labels[fit][labels[fit] >= 0])
     if len(names) < 4:
@@ -106,9 +107,10 @@ def trials(embeddings, labels, speakers, fit, held, score) -> dict[int, Case]:
         left = names[names != out]
         y = np.where(np.isin(labels, left), np.searchsorted(left, labels), -1)
         rows, tails = fit[y[fit] >= 0], held[y[held] >= 0]
-        weight, bias = probe.fit(embeddings[rows], y[rows])
-        logits = embeddings @ weight.T + bias
-        cases[int(out)] = Case(embeddings, logits, y, speakers, rows, tails, score, (weight, bias))
+        points = embeddings(out) if callable(embeddings) else embeddings
+        weight, bias = probe.fit(points[rows], y[rows])
+        logits = points @ weight.T + bias
+        cases[int(out)] = Case(points, logits, y, speakers, rows, tails, score, (weight, bias))
     return cases
 
 

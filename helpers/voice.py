@@ -95,6 +95,13 @@ class VoicedProbe(Estimator):
 
     def fit(self, X, y, speakers):
         """Fit on clips of training speakers, each enrolled by their own; ``y (n,)`` 0..K-1."""
+        points = self.fit_space(X, speakers)
+        self.C_ = probe.choose(points[:, None], y, speakers).C
+        self.head_ = probe.fit(points, y, self.C_)
+        return self
+
+    def fit_space(self, X, speakers) -> np.ndarray:
+        """``fit`` without the head: it reads no label. Where the clips lie, (n, size)."""
         from scipy.stats import ortho_group
         from sklearn.decomposition import PCA
         from sklearn.pipeline import make_pipeline
@@ -103,10 +110,7 @@ class VoicedProbe(Estimator):
         self.voice_, turn = Voice().fit(X, speakers), ortho_group.rvs(self.size, random_state=0)
         turned = FunctionTransformer(np.dot, kw_args={"b": turn.astype(np.float32)})
         self.space_ = make_pipeline(StandardScaler(), PCA(self.size, random_state=0), turned)
-        points = self.space_.fit_transform(self._heard(X, speakers))
-        self.C_ = probe.choose(points[:, None], y, speakers).C
-        self.head_ = probe.fit(points, y, self.C_)
-        return self
+        return self.space_.fit_transform(self._heard(X, speakers))
 
     def enrol(self, X, speakers):
         """A copy that knows these speakers, see ``Voice.enrol``."""

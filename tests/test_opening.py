@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from test_pseudo import EMBEDDINGS, tiny_artefact
 
-from helpers import corpora, encoders, finetune, opening, voice
+from helpers import contest, corpora, encoders, finetune, opening, voice
 from helpers.calibration import TemperatureScaling
 from helpers.errors import CourseError
 from helpers.profiles import PROFILES
@@ -114,7 +114,7 @@ def test_a_voice_helps_who_was_never_met(found):
             want = art.embeddings[t] @ art.head_weight[t].T + art.head_bias[t]
             assert np.allclose(art.logits[t], want)
         assert (known.logits == art.logits[known.turn, known.rows]).all()
-        assert known.frozen is art.embeddings and known.probs.shape == known.logits.shape
+        assert known.probs.shape == known.logits.shape
 
 
 @pytest.mark.parametrize("kind", ["neutral", "skewed", "balanced", "transductive"])
@@ -167,6 +167,24 @@ def test_no_unknown_emotion_is_in_any_fitting_part(found):
             (one.temperatures, two.temperatures),
         ):
             assert np.allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("k", [0, 10])
+def test_the_space_of_a_pseudo_unknown_never_met_it(found, k):
+    known, moved = opening.enrolled(found, k), replace(found)
+    others = found.art.labels != 1
+    moved.__dict__["several"] = np.where(others[:, None], found.several, 50 + found.several)
+    again = opening.enrolled(moved, k)
+    assert (known.frozen(0, 1)[others] == again.frozen(0, 1)[others]).all()
+    assert not np.allclose(known.frozen(0, 2)[others], again.frozen(0, 2)[others])
+
+
+def test_detectors_learn_from_all_that_the_head_learned_from(found):
+    known, art = opening.enrolled(found), found.art
+    for turn in range(2):
+        both = np.r_[art.part(turn, "train"), art.part(turn, "stop")]
+        assert set(contest.case(known.art, turn).fit) == set(both)
+        assert set(contest.case(art, turn).fit) == set(art.part(turn, "train"))
 
 
 def test_nobody_enrolled_is_a_probe_without_any_voice(found):

@@ -196,8 +196,14 @@ def test_the_contest_gives_every_rival_its_own_settings_and_threshold(monkeypatc
         assert (outcome.flagged == (outcome.scores >= limits)).all()
     ranked = metrics.within_turns(metrics.auroc, turn, outcomes["mahalanobis"].scores, unknown)
     assert ranked > 0.95
-    spaces = np.stack([EMBEDDINGS, EMBEDDINGS[:, ::-1]])  # a turn; the order says nothing
-    alone = contest.run(art, spaces, names=("openmax",))["openmax"]
+    asked, spaces = [], (EMBEDDINGS, EMBEDDINGS[:, ::-1])  # a turn; the order says nothing
+
+    def space(turn, out):
+        asked.append((turn, out))
+        return spaces[turn]
+
+    alone = contest.run(art, space, names=("openmax",))["openmax"]
+    assert asked == [(turn, out) for turn in range(2) for out in range(4)]
     assert np.allclose(alone.scores, outcomes["openmax"].scores)  # others do not disturb it
 
 

@@ -11,6 +11,7 @@ an unknown emotion and no test clip has a say.
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,12 @@ MAIN = ("emodb", "ravdess")
 
 def found(corpus: str, encoder: str, seed: int, out: Path) -> dict[str, dict[str, float]]:
     """Mean over turns: `auroc` of each detector, `openmax`: F1 of each of its settings."""
-    art = enrolled(opened(corpus, encoder, seed, "full", out, kind=finetune.Frozen), k=0).art
+    nobody = enrolled(opened(corpus, encoder, seed, "full", out, kind=finetune.Frozen), k=0)
+    art = nobody.art
     options = {(n, i): d for n, grid in contest.GRIDS.items() for i, d in enumerate(grid)}
     auroc, f1 = [], []
     for turn in range(art.turns):
-        here, space = contest.case(art, turn), art.embeddings[turn]
+        here, space = contest.case(art, turn), partial(nobody.frozen, turn)
         trials = pseudo.trials(space, art.labels, art.speakers, here.fit, here.held, here.held)
         scored = pseudo.tune(options, trials.values())
         own = {n: [scored[n, i] for i in range(len(contest.GRIDS[n]))] for n in contest.GRIDS}

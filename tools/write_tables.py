@@ -44,7 +44,7 @@ FIGURES = (
     ("known-unknown", "05: entropy of known and of unknown clips"),
     ("f1-by-rate", "06: F1 of unknown by the share of known clips lost"),
     ("map", "07: a map of the unknown clips"),
-    ("planes", "08: what PAD can name"),
+    ("planes", "08: where PAD puts the unknown clips"),
     ("branches", "09: branches, ensembles, controls"),
     ("new-emotion", "10: recall of a new emotion by clips taught"),
     ("two-curves", "11: one set of probabilities, counted in two ways"),

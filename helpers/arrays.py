@@ -44,6 +44,34 @@ def class_labels(y, rows: int, name: str = "labels", classes: int | None = None)
     return labels
 
 
+def pairs(labels, said) -> tuple[np.ndarray, np.ndarray]:
+    """Names or numbers of classes (n,), true and said; no true number below 0 (known by none)."""
+    labels, said = np.asarray(labels), np.asarray(said)
+    if labels.ndim != 1 or labels.shape != said.shape or not labels.size:
+        raise CourseError(f"labels: expected two for each clip, got {labels.shape}, {said.shape}")
+    if labels.dtype.kind in "if" and not labels.min() >= 0:  # also of NaN
+        raise CourseError("labels: below 0 they name no class; leave out what was never taught")
+    return labels, said
+
+
+def finite(values, name: str = "confidence") -> np.ndarray:
+    """``values`` as floats (n,), one or more, none NaN or infinite."""
+    array = np.asarray(values, dtype=float)
+    if array.ndim != 1 or not array.size or not np.isfinite(array).all():
+        raise CourseError(f"{name}: expected one finite number for each clip")
+    return array
+
+
+def flags(values, shape: tuple, name: str = "correct") -> np.ndarray:
+    """``values`` as booleans of ``shape``: class numbers (-1 among them) are no yes or no."""
+    array = np.asarray(values)
+    if array.shape != shape:
+        raise CourseError(f"{name}: expected a yes or no for each of {shape}, got {array.shape}")
+    if array.dtype != bool and not (array.dtype.kind in "iuf" and np.isin(array, (0, 1)).all()):
+        raise CourseError(f"{name}: expected yes or no (booleans), got {array.dtype}")
+    return array.astype(bool)
+
+
 def positive(value: float, name: str = "temperature") -> float:
     """``value`` as a float above zero; CourseError naming ``name`` otherwise."""
     if not np.isfinite(value) or value <= 0:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers.arrays import class_labels, probabilities
+from helpers.arrays import class_labels, finite, flags, pairs, probabilities
 from helpers.errors import CourseError
 
 BINS = 15
@@ -23,7 +23,7 @@ def uar(labels, predicted) -> float:
     >>> uar(["sad", "sad", "angry"], ["sad", "angry", "angry"])  # (1/2 + 1) / 2
     0.75
     """
-    labels, predicted = np.asarray(labels), np.asarray(predicted)
+    labels, predicted = pairs(labels, predicted)
     return float(np.mean([np.mean(predicted[labels == c] == c) for c in np.unique(labels)]))
 
 
@@ -73,7 +73,7 @@ def reliability(confidence, correct, bins: int = BINS, equal_mass: bool = False)
 
     Also for one class: ``reliability(probs[:, k], labels == k)``.
     """
-    confidence, correct = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)
+    confidence, correct = finite(confidence), flags(correct, np.shape(confidence))
     if not np.all((confidence > -1e-6) & (confidence < 1 + 1e-6)):
         raise CourseError("confidence: expected numbers from 0 to 1; apply softmax to logits first")
     edges = _mass_edges(confidence, bins) if equal_mass else np.linspace(0, 1, bins + 1)
@@ -124,7 +124,7 @@ def label_ece(probs, truth, against: str = "positive rate", bins: int = BINS) ->
     is right (source 5). The last is never zero for a calibrated p below 0.5: a "no" is right with
     probability 1 - p.
     """
-    probs, truth = np.asarray(probs, dtype=float), np.asarray(truth, dtype=bool)
+    probs, truth = np.asarray(probs, dtype=float), flags(truth, np.shape(probs), "truth")
     right = (probs >= 0.5) == truth
     binned, outcome = {
         "positive rate": (probs, truth),
@@ -181,7 +181,7 @@ def risk_coverage(confidence, correct) -> tuple[np.ndarray, np.ndarray]:
 
     Clips of equal confidence share their errors evenly, so the order of the rows does not matter.
     """
-    confidence, wrong = np.asarray(confidence, dtype=float), 1.0 - np.asarray(correct, dtype=float)
+    confidence, wrong = finite(confidence), 1.0 - flags(correct, np.shape(confidence))
     _, tie = np.unique(-confidence, return_inverse=True)
     wrong = (np.bincount(tie, wrong) / np.bincount(tie))[np.sort(tie)]
     kept = np.arange(1, len(wrong) + 1)
@@ -195,7 +195,7 @@ def aurc(confidence, correct) -> float:
 
 def threshold_at_accuracy(confidence, correct, target: float = 0.95) -> float:
     """Lowest confidence threshold at which the clips kept (>=) reach ``target``; inf if none."""
-    confidence, correct = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)
+    confidence, correct = finite(confidence), flags(correct, np.shape(confidence))
     order = np.argsort(-confidence, kind="stable")
     accuracy = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
     last_of_tie = np.append(np.diff(confidence[order]) < 0, True)
@@ -212,7 +212,7 @@ class Undefined(ValueError):
 
 
 def _two_sides(scores, unknown) -> tuple[np.ndarray, np.ndarray]:
-    scores, unknown = np.asarray(scores, dtype=float), np.asarray(unknown, dtype=bool)
+    unknown, scores = flags(unknown, np.shape(unknown), "unknown"), np.asarray(scores, dtype=float)
     if scores.shape != unknown.shape or not np.isfinite(scores).all():
         raise CourseError(f"scores: expected one finite number for each of {unknown.size} clips")
     if unknown.all() or not unknown.any():
@@ -274,7 +274,7 @@ def oscr(scores, unknown, correct) -> float:
     accepted *and* right (``correct``, read on known clips only); FPR = unknown clips accepted.
     """
     scores, unknown = _two_sides(scores, unknown)
-    right = ~unknown & np.asarray(correct, dtype=bool)
+    right = ~unknown & flags(correct, unknown.shape)
     _, step = np.unique(scores, return_inverse=True)
     rates = [
         np.concatenate([[0.0], np.cumsum(np.bincount(step, mask)) / total])
@@ -289,7 +289,7 @@ def f1_unknown(flagged, unknown, prevalence: float | None = None) -> float:
     >>> f1_unknown([True, True, True], [True, False, False], prevalence=1 / 3)  # flags everything
     0.5
     """
-    flagged, unknown = _two_sides(flagged, unknown)
+    flagged, unknown = _two_sides(flags(flagged, np.shape(unknown), "flagged"), unknown)
     share = unknown.mean() if prevalence is None else prevalence
     hit, false = share * flagged[unknown].mean(), (1 - share) * flagged[~unknown].mean()
     return float(2 * hit / (hit + false + share))

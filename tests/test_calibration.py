@@ -255,6 +255,8 @@ def test_probabilities_in_place_of_logits_are_refused():
     z, y = sample(0)
     with pytest.raises(CourseError, match="before the softmax"):
         TemperatureScaling().fit(softmax(z, axis=1), y)
+    with pytest.raises(CourseError, match="before the softmax"):
+        TemperatureScaling().fit(softmax(z, axis=1).round(2), y)
 
 
 def test_a_strong_pull_leaves_the_logits_as_they_are():

@@ -220,3 +220,44 @@ def test_wrong_scores_and_confidences_are_refused():
         metrics.reliability([0.5, 3.0], [True, False])
     with pytest.raises(CourseError, match="softmax"):
         metrics.ece_noise(np.array([[4.0, -1.0]]))
+
+
+SURE, RIGHT = np.array([0.9, 0.6, 0.7]), np.array([True, False, True])
+CLASSES, UNKNOWN = np.array([2, -1, 0]), np.array([True, False, False])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: metrics.reliability(SURE, CLASSES),
+        lambda: metrics.reliability(SURE, RIGHT[:2]),
+        lambda: metrics.reliability(SURE, np.array([1.0, np.nan, 0.0])),
+        lambda: metrics.aurc(SURE, CLASSES),
+        lambda: metrics.aurc(np.array([0.9, np.nan, 0.7]), RIGHT),
+        lambda: metrics.risk_coverage([], []),
+        lambda: metrics.threshold_at_accuracy(SURE, SURE),
+        lambda: metrics.threshold_at_accuracy(SURE[:, None], RIGHT),
+        lambda: metrics.auroc(SURE, CLASSES),
+        lambda: metrics.fpr95(SURE, np.array(["sad", "happy", "sad"])),
+        lambda: metrics.oscr(SURE, UNKNOWN, CLASSES),
+        lambda: metrics.oscr(SURE, UNKNOWN, RIGHT[:2]),
+        lambda: metrics.f1_unknown(SURE, UNKNOWN),
+        lambda: metrics.label_ece(SURE[:, None], CLASSES[:, None]),
+        lambda: metrics.label_ece(SURE[:, None], RIGHT),
+        lambda: metrics.uar(CLASSES, CLASSES),
+        lambda: metrics.uar([0, 1, 1], [0, 1]),
+        lambda: metrics.uar([0, 1], [[0.9, 0.1], [0.2, 0.8]]),
+        lambda: metrics.uar([0.0, np.nan], [0.0, 1.0]),
+        lambda: metrics.uar([], []),
+    ],
+)
+def test_wrong_arrays_give_no_figure(wrong):
+    """Class numbers, and -1 for what was never taught, are no yes or no; scores are none either."""
+    with pytest.raises(CourseError, match="expected|below 0"):
+        wrong()
+
+
+def test_yes_and_no_may_be_written_as_numbers():
+    for dtype in (bool, int, float):
+        assert metrics.aurc(SURE, RIGHT.astype(dtype)) == metrics.aurc(SURE, RIGHT)
+        assert metrics.auroc(SURE, UNKNOWN.astype(dtype)) == 1

@@ -83,11 +83,13 @@ class Memory:
             if encoder != self.encoder:
                 again = f"delete {self.folder} and teach again"
                 raise CourseError(f"{path}: taught with another encoder; {again}")
-            self.listener.notes, self.seen = notes, path.name
+            self.listener.follow(notes)
+            self.seen = path.name
             return
         if versions:
             raise CourseError(f"{self.folder}: no version is whole; delete it and teach again")
-        self.listener.notes, self.seen = [], None  # somebody may have deleted all
+        self.listener.follow([])  # somebody may have deleted all
+        self.seen = None
 
     def _write(self, forgotten):
         notes, old = self.listener.notes, self._versions()

@@ -24,7 +24,6 @@ from helpers.voice import Voice
 
 HEAD = ROOT / "data" / "head"
 VIEWS = ("anybody", "enrolled")
-AXES = ("pleasure", "arousal", "dominance")
 BATCH = 600 * audio.SAMPLE_RATE  # samples that are held at once
 FLAGGED = 0.1  # share of clips of taught emotions, by new speakers, that are called unknown
 
@@ -59,9 +58,9 @@ def describe(heard: Heard, names: list[str]) -> list[dict]:
          "probabilities": dict(zip(names, row.round(4).tolist(), strict=True)),
          "unknown": round(float(unknown), 4),
          "decision": "unknown" if unknown > 1 - FLAGGED else "known",
-         "pad": dict(zip(AXES, point.round(3).tolist(), strict=True)),
+         "pad": dict(zip(("pleasure", "arousal", "dominance"), at.round(3).tolist(), strict=True)),
          "cluster": None if cluster < 0 else int(cluster)}
-        for row, unknown, point, cluster in zip(*heard, strict=True)
+        for row, unknown, at, cluster in zip(*heard, strict=True)
     ]  # fmt: skip
 
 
@@ -166,8 +165,7 @@ def show(words: list[str], as_json: bool, learn: str | None, voice: str | None) 
     known = {"emotions": listener.names_, "voices": listener.voices_}
     if as_json:
         print(json.dumps({"head": about, "listener": known, "predictions": found}, indent=1))
-        return 1 if problems else 0
-    if found:
+    elif found:
         width = max(len(d["file"]) for d in found)
         print(f"{'file':{width}}  unknown  decision  pleasure  arousal  dominance  probabilities")
         for d in found:
@@ -180,7 +178,7 @@ def show(words: list[str], as_json: bool, learn: str | None, voice: str | None) 
             f"{1 - FLAGGED:.2f} the decision is unknown. "
             f"Trained on {about['corpus']} ({about['licence']})."
         )
-    if learn or voice:
+    if (learn or voice) and not as_json:
         print(f"emotions: {', '.join(known['emotions'])}; voices: {', '.join(known['voices'])}")
         print(f"What was taught is personal data and lies in {ears.memory.folder}")
     return 1 if problems else 0

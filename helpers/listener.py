@@ -5,9 +5,10 @@ their Gaussians (Robins 1995) where lesson 10 shows old clips again. All that a 
 of `Note`, and the rest follows from it: of a lesson taken back nothing is left. Plain arrays.
 """
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
+from scipy.linalg import block_diag
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
 
@@ -21,22 +22,17 @@ FAST, SLOW = 10.0, 6.0  # rates of new and of old weights; known emotions left o
 LATEST = 200  # unnamed clips that are kept
 
 
-class View(NamedTuple):
+FITTED = "mean scale weight bias components centres whitener temperature quantiles"
+
+
+class View(namedtuple("View", FITTED)):
     """K emotions as they were taught at first: a voice taken out of each clip, or none.
 
-    A clip x lies at z = (x - mean) / scale; its logits are z @ weight.T + bias. u = components @ z
-    has one Gaussian an emotion, all of covariance (whitenerᵀ whitener)⁻¹.
+    A clip x lies at z = (x - mean) / scale, (H,); its logits are z @ weight.T + bias, (K, H) and
+    (K,), over the temperature. u = components @ z, (d, H), has one Gaussian an emotion: centres
+    (K, d), all of covariance (whitenerᵀ whitener)⁻¹. Quantiles (q,): of the strangeness of taught
+    emotions, in clips of new speakers.
     """
-
-    mean: np.ndarray  # (H,)
-    scale: np.ndarray  # (H,)
-    weight: np.ndarray  # (K, H)
-    bias: np.ndarray  # (K,)
-    components: np.ndarray  # (d, H)
-    centres: np.ndarray  # (K, d)
-    whitener: np.ndarray  # (d, d)
-    temperature: np.ndarray  # ()
-    quantiles: np.ndarray  # (q,): strangeness of taught emotions in clips of new speakers
 
     def strangeness(self, u, taught) -> np.ndarray:
         """Least squared distance of u (m, d) to a centre, less the deviation: (m,).
@@ -53,23 +49,20 @@ class View(NamedTuple):
         return self.centres[y] + np.linalg.solve(self.whitener, noise.T).T, y
 
 
-class Note(NamedTuple):
-    """A clip that a user gave: personal data."""
+class Note(namedtuple("Note", "x kind emotion voice step")):
+    """A clip that a user gave: personal data.
 
-    x: np.ndarray  # (H,) float32, its embedding
-    kind: str  # "voice", "taught", or "rejected": named or not
-    emotion: str
-    voice: str  # "": nobody's
-    step: int  # the number of the request that named it; 0: none did
+    x (H,) float32; kind: "voice", "taught", or "rejected", named or not; voice: "" for nobody's;
+    step: the number of the request that named it, 0 for none.
+    """
 
 
-class Heard(NamedTuple):
-    """What was heard in m clips."""
+class Heard(namedtuple("Heard", "probabilities unknown pad cluster")):
+    """What was heard in m clips: (m, C), columns as `Listener.names_`; (m,); (m, 3); (m,).
 
-    probabilities: np.ndarray  # (m, C), columns as `Listener.names_`
-    unknown: np.ndarray  # (m,) share of clips of taught emotions that look less strange
-    pad: np.ndarray  # (m, 3)
-    cluster: np.ndarray  # (m,) of unnamed clips; -1: none is near
+    Unknown: the share of clips of taught emotions that look less strange. Cluster: of unnamed
+    clips, -1 where none is near.
+    """
 
 
 def learn(head, Z, y, rates, steps=30) -> np.ndarray:
@@ -91,33 +84,29 @@ class Listener:
     ``classes``: K names; ``views``: a ``View`` without voices and one with; ``voice``: a fitted
     ``Voice``; ``pad``: {emotion: vector}; ``delta``: the cosine that joins a cluster (lesson 07).
     Fitted: ``names_`` (the classes, then what was taught), ``voices_``, ``sizes_`` of the clusters.
-    All follows from ``notes``, a list of ``Note`` that may be set; methods that change them return
-    the listener.
+    All follows from ``notes``, a list of ``Note``; methods that change them return the listener.
     """
 
     def __init__(self, classes, views, voice, pad, delta):
         self.classes, self.views, self.voice, self.pad = list(classes), views, voice, pad
-        self.delta, self.notes = delta, []
+        self.delta = delta
+        self.follow([])
 
-    def __setattr__(self, name, value):
-        super().__setattr__(name, value)
-        if name == "notes":
-            self._follow()
-
-    def _follow(self):
-        own = [n for n in self.notes if n.kind == "voice"]
-        named = [n for n in self.notes if n.emotion]
+    def follow(self, notes):
+        """Be what these notes make of it."""
+        self.notes = notes
+        own, named = [n for n in notes if n.kind == "voice"], [n for n in notes if n.emotion]
         self.voices_ = sorted({n.voice for n in own})
-        self._voice = self.voice
-        if own:
-            self._voice = self.voice.enrol([n.x for n in own], [n.voice for n in own])
+        whose = [n.voice for n in own]
+        self._voice = self.voice.enrol([n.x for n in own], whose) if own else self.voice
         self.names_ = list(dict.fromkeys([*self.classes, *(n.emotion for n in named)]))
         self._fitted = [self._fit(voiced, named) for voiced in (False, True)]
-        self._unnamed = [n for n in self.notes if n.kind == "rejected" and not n.emotion]
+        self._unnamed = [n for n in notes if n.kind == "rejected" and not n.emotion]
         self._groups, self.sizes_ = OnlineClustering(self.delta), np.empty(0, int)
-        if rows := self._unnamed:
-            places = [self._directions(n.x[None], n.voice)[0] for n in rows]
+        if self._unnamed:
+            places = [self._directions(n.x[None], n.voice)[0] for n in self._unnamed]
             self.sizes_ = self._groups.fit(places).counts_
+        return self
 
     def _fit(self, voiced, named):
         """Head (C, H + 1), centres of what was taught, PAD vectors (C, 3)."""
@@ -136,8 +125,7 @@ class Listener:
             table.append(self.pad.get(self.names_[c], at))
         grown, (old, old_y) = np.vstack(grown), view.rehearsal()
         # The steps are taken among the components, where the Gaussians are.
-        basis = np.pad(view.components, ((0, 1), (0, 1)))
-        basis[-1, -1] = 1
+        basis = block_diag(view.components, 1)
         rows = np.pad(np.vstack([old, u]), ((0, 0), (0, 1)), constant_values=1)
         rates, start = np.where(np.arange(len(grown)) < K, SLOW, FAST), grown @ basis.T
         grown += (learn(start, rows, np.r_[old_y, y], rates) - start) @ basis
@@ -161,63 +149,52 @@ class Listener:
 
     def hear(self, X, voice="") -> Heard:
         """Probabilities, how unknown, PAD point and cluster of each clip."""
-        X, view, fitted = self._checked(X, voice), self.views[bool(voice)], self._fitted
-        head, centres, vectors = fitted[bool(voice)]
+        X, view = self._checked(X, voice), self.views[bool(voice)]
+        head, centres, vectors = self._fitted[bool(voice)]
         Z = self._place(X, voice, bool(voice))
         p = softmax((Z @ head[:, :-1].T + head[:, -1]) / view.temperature, axis=1)
         strange = view.strangeness(Z @ view.components.T, centres)
         unknown = np.searchsorted(view.quantiles, strange) / len(view.quantiles)
-        near = np.full(len(X), -1)
-        if len(self.sizes_):
-            near = self._groups.predict(self._directions(X, voice))
+        places = self._directions(X, voice)
+        near = self._groups.predict(places) if len(self.sizes_) else np.full(len(X), -1)
         return Heard(p, unknown, p @ vectors, near)
 
     def reject(self, X, voice=""):
         """Keep clips that were called unknown, the latest 200, until they are named."""
         new = [Note(x, "rejected", "", voice, 0) for x in self._checked(X, voice)]
-        old = {id(n) for n in self._unnamed[: max(0, len(self._unnamed) + len(new) - LATEST)]}
-        self.notes = [n for n in self.notes if id(n) not in old] + new
-        return self
+        late = list(map(id, self._unnamed))[: max(0, len(self._unnamed) + len(new) - LATEST)]
+        return self.follow([n for n in self.notes if id(n) not in late] + new)
 
     def enrol(self, X, voice):
         """Know a voice by clips of it, of emotions that are known, beside those it has."""
-        self.notes = self.notes + [
-            Note(x, "voice", "", voice, self._next) for x in self._checked(X, "")
-        ]
-        return self
+        new = [Note(x, "voice", "", voice, self._next) for x in self._checked(X, "")]
+        return self.follow(self.notes + new)
 
     def learn(self, X, emotion, voice=""):
         """Learn clips of an emotion, new or not; one that was rejected takes its cluster along."""
-        step, rows, mates = self._next, self._unnamed, set()
-        new = []
-        for x in self._checked(X, voice):
-            same = [i for i, n in enumerate(rows) if np.array_equal(n.x, x)]
-            mates |= {self._groups.labels_[i] for i in same}
-            new += [] if same else [Note(x, "taught", emotion, voice, step)]
-        along = {id(n) for i, n in enumerate(rows) if self._groups.labels_[i] in mates}
-        self.notes = [
-            n._replace(emotion=emotion, step=step) if id(n) in along else n for n in self.notes
-        ] + new
-        return self
+        X, step, rows = self._checked(X, voice), self._next, self._unnamed
+        groups = self._groups.labels_ if rows else []
+        mates = {g for n, g in zip(rows, groups, strict=True) if (n.x == X).all(axis=1).any()}
+        along = [n for n, g in zip(rows, groups, strict=True) if g in mates]
+        new = [Note(x, "taught", emotion, voice, step) for x in X
+               if not any(np.array_equal(x, n.x) for n in along)]  # fmt: skip
+        named = {id(n): n._replace(emotion=emotion, step=step) for n in along}
+        return self.follow([named.get(id(n), n) for n in self.notes] + new)
 
     def undo(self):
         """Take back what was enrolled or taught last; what had been rejected is unnamed again."""
         if (last := self._next - 1) == 0:
             raise CourseError("nothing to undo: nothing was enrolled or taught")
-        self.notes = [
-            n._replace(emotion="", step=0) if n.step == last else n
-            for n in self.notes if n.step < last or n.kind == "rejected"
-        ]  # fmt: skip
-        return self
+        left = [n for n in self.notes if n.step < last or n.kind == "rejected"]
+        return self.follow([n._replace(emotion="", step=0) if n.step == last else n for n in left])
 
     def forget(self, name=""):
         """Drop all clips of a voice, or all of an emotion that was taught; "": all there is."""
         kept = [n for n in self.notes if name and name not in (n.voice, n.emotion)]
         if name and len(kept) == len(self.notes):
-            known = {w for n in self.notes for w in (n.voice, n.emotion) if w}
-            raise CourseError(f"'{name}' was never enrolled or taught{nearest(name, known)}")
-        self.notes = kept
-        return self
+            hint = nearest(name, {w for n in kept for w in (n.voice, n.emotion)})
+            raise CourseError(f"'{name}' was never enrolled or taught{hint}")
+        return self.follow(kept)
 
     @property
     def _next(self):

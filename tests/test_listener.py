@@ -204,7 +204,7 @@ def test_the_notes_are_all_that_there_is(made, listener, people):
     words = json.loads(json.dumps([n[1:] for n in listener.notes]))
     first = made[0]
     other = Listener(first.classes, first.views, first.voice, PAD, first.delta)
-    other.notes = [Note(n.x, *w) for n, w in zip(listener.notes, words, strict=True)]
+    other.follow([Note(n.x, *w) for n, w in zip(listener.notes, words, strict=True)])
     assert np.array_equal(everything(listener, X, "me"), everything(other, X, "me"))
     assert first.notes == [] and first.voices_ == []  # nothing is shared
 

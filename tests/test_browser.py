@@ -57,7 +57,11 @@ def out(tmp_path_factory):
 
 $$\Sigma_c = \frac{1}{N_c - 1} \sum_{n: y_n = c} (\hat{f}_n - \mu_c)^\top + \epsilon I$$
 
-$$d = \sqrt{(\hat{f} - \mu_c)^\top \Sigma_c^{-1} (\hat{f} - \mu_c)} \qquad u = \sum_{c=1}^K z_c$$"""
+$$d = \sqrt{(\hat{f} - \mu_c)^\top \Sigma_c^{-1} (\hat{f} - \mu_c)} \qquad u = \sum_{c=1}^K z_c$$
+
+$$\cos\theta_{j,i} = \frac{x_i^\top w_j}{\lVert x_i\rVert\,\lVert w_j\rVert} \tag{1}$$
+
+$$\mathbf{a}(j) = \log\mathrm{softmax}(Z), \qquad \mathbf{c}(j) = \frac{\mathbf{a}(j)}{T(j)}$$"""
     folded = FOLDED.format("\n\n".join(f"Paragraph {i}." for i in range(200)))
     path = write_lesson(root / "notebooks" / "03_x.ipynb", prose, *LINES, TABLE, folded)
     nb = nbformat.read(path, as_version=4)

@@ -55,7 +55,7 @@ def describe(heard: Heard, names: list[str]) -> list[dict]:
     """
     return [
         {"emotion": names[row.argmax()],
-         "probabilities": dict(zip(names, row.round(4).tolist(), strict=True)),
+         "probabilities": dict(zip(names, row.astype(float).round(4).tolist(), strict=True)),
          "unknown": round(float(unknown), 4),
          "decision": "unknown" if unknown > 1 - FLAGGED else "known",
          "pad": dict(zip(("pleasure", "arousal", "dominance"), at.round(3).tolist(), strict=True)),

@@ -141,6 +141,7 @@ def test_predict_on_a_bare_clone(world, capsys):
     found = json.loads(capsys.readouterr().out)
     (prediction,) = found["predictions"]
     assert sum(prediction["probabilities"].values()) == pytest.approx(1, abs=0.001)
+    assert all(len(str(p)) <= 6 for p in prediction["probabilities"].values())
     assert 0 <= prediction["unknown"] <= 1 and found["head"]["licence"]
     assert prediction["decision"] in ("known", "unknown") and prediction["voice"] is None
     assert not (world / "listener").exists()  # who only asks is not remembered

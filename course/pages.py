@@ -60,7 +60,7 @@ def formula(latex: str) -> str:
 
 class _Renderer(IPythonRenderer):
     def block_math(self, body: str) -> str:
-        return formula(body)
+        return formula(body.replace(r"\tag", r"\qquad\tag"))  # else it reads as a factor
 
     def inline_math(self, body: str) -> str:
         return math(body)

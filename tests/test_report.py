@@ -186,6 +186,10 @@ def test_math_falls_back_to_code():
     assert pages.math(r"\frac{a") and pages.math("x^") and pages.math(r"\left( x")
 
 
+def test_the_number_of_a_formula_stands_apart_from_it():
+    assert re.search(r"<mi>L</mi><mspace[^>]*>.*\(1\)", pages.markdown(r"$$L \tag{1}$$"))
+
+
 def test_nothing_to_report(tmp_path):
     with pytest.raises(CourseError, match="ser-course run"):
         report.build(tmp_path)

@@ -21,7 +21,6 @@ from helpers.profiles import PROFILES
 from helpers.voice import MOST, SIZE, VoicedProbe
 
 TAUGHT = ("train", "stop")  # parts that heads on frozen states learn from: they stop nowhere
-LAYERS = {"embedded": (2, 3)}  # chosen on unseen speakers of nEMO and CREMA-D; others: thirds
 
 
 @dataclass(frozen=True)
@@ -83,15 +82,10 @@ class Opened:
         """Embeddings (n, H) before any fine-tuning, for pseudo-unknowns: mean of the last layer."""
         return self.states[:, -1, : self.states.shape[-1] // 2]
 
-    @property
-    def layers(self) -> list[int]:
-        """What heads on frozen states read."""
-        return list(LAYERS.get(self.encoder.name, self.encoder.thirds))
-
     @cached_property
     def several(self) -> np.ndarray:
         """Embeddings (n, H') of several layers, before any fine-tuning, mean and deviation."""
-        return self.states[:, self.layers].reshape(len(self.states), -1)
+        return self.states[:, list(self.encoder.thirds)].reshape(len(self.states), -1)
 
     @cached_property
     def heads(self) -> dict[bool, list]:

@@ -41,9 +41,9 @@ RECORDED = {
         "seconds_per_epoch": POSITIVE, "changed_by_4s_silence": (0.1, 0.9),
         "uar_gain_over_probe": (-0.15, 0.15), "probe_uar_layers": (0.65, 0.82),
         "probe_uar_enrolled_k10": (0.8, 0.92), "probe_uar_enrolled_neutral2": (0.6, 0.78),
-        "probe_uar_enrolled_transductive": (0.8, 0.97), "share_speaker": (0.355, 0.385),
-        "share_sentence": (0.365, 0.395), "share_language": (0.155, 0.18),
-        "share_emotion": (0.085, 0.1),
+        "probe_uar_enrolled_transductive": (0.8, 0.97), "share_speaker": (0.37, 0.4),
+        "share_sentence": (0.31, 0.335), "share_language": (0.135, 0.155),
+        "share_emotion": (0.1, 0.115),
     },
     "03_calibration": {
         "temperature": (1.05, 3), "ece_before": (0.06, 0.25), "ece_after": (0.03, 0.18),

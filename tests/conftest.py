@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from both_ways import BothWays
+from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from papermill.engines import papermill_engines
 
@@ -36,6 +37,7 @@ TESTS = Path(__file__).resolve().parent
 LONG = ("nightly", "benchmark")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Leave long tests out unless they are asked for: ``-m nightly``, or by their file or folder.
 
@@ -52,9 +54,13 @@ def pytest_collection_modifyitems(config, items):
     ]  # fmt: skip
     items[:] = [item for item in items if item not in left]
     config.hook.pytest_deselected(items=left)
-    for item in items:  # side by side: one process runs the course, a file's fixtures are made once
-        whole = "course" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("course" if whole else item.path.name))
+    # Side by side: one process begins with the run of the course, which the other reads at the end.
+    whole = [item for item in items if "course" in getattr(item, "fixturenames", ())]
+    for item in items:
+        group = item.originalname if item in whole else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+    first = whole[0].originalname if whole else None
+    items.sort(key=lambda item: 1 if item not in whole else 0 if item.originalname == first else 2)
 
 
 def write_lesson(path, *cells, parameters=PARAMETERS, tags=("parameters",)):
@@ -131,14 +137,22 @@ def world(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def course(tmp_path_factory):
-    """Run the lessons once on what ships, each exercise both ways; return the folder of the run."""
-    out = tmp_path_factory.mktemp("course")
-    papermill_engines.register("course", BothWays)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("SER_CORPORA", raising=False)  # a bare clone has none
-        try:
-            status = cli.main(["run", "--out", str(out)])
-        finally:
-            papermill_engines.register("course", CourseEngine)
-    assert status == 0, results.read_results(out / "results.json")["run"]["failed"]
+    """Run the lessons once on what ships, each exercise both ways; return the folder of the run.
+
+    The process that asks first makes it, another one waits.
+    """
+    base = tmp_path_factory.getbasetemp()
+    out = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "course"
+    with FileLock(f"{out}.lock"):
+        if not (out / "status").exists():
+            papermill_engines.register("course", BothWays)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.delenv("SER_CORPORA", raising=False)  # a bare clone has none
+                try:
+                    status = cli.main(["run", "--out", str(out)])
+                finally:
+                    papermill_engines.register("course", CourseEngine)
+            (out / "status").write_text(str(status))
+    failed = results.read_results(out / "results.json")["run"]["failed"]
+    assert (out / "status").read_text() == "0", failed
     return out

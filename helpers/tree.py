@@ -12,11 +12,11 @@ from helpers.audio import AudioError
 # Sound and video that is not read here, by name. Files of any other name are looked into.
 UNREAD = frozenset(
     ".m4a .m4b .mp4 .m4v .mov .aac .webm .weba .mkv .mka .wma .wmv .amr .3gp .3ga .ape .wv .avi"
-    " .flv .mpg .mpeg .mp2 .ac3 .raw .pcm .ra .dts .dsf .dss .ds2 .gsm .vox .silk .mts".split()
+    " .flv .mpg .mpeg .mp2 .ac3 .raw .pcm .ra .dts .dsf .dss .ds2 .gsm .vox .silk .mts"
+    " .sf .ircam .avr .paf .pvf .sds .wve .htk .xi .mpc .spx .tta .rm".split()
 )
-BINS = frozenset(  # hidden by their system, without a dot
-    "__macosx $recycle.bin recycler #recycle @recycle @eadir #snapshot lost+found".split()
-)
+# Hidden by their system, without a dot.
+BINS = set("__macosx $recycle.bin recycler #recycle @recycle @eadir #snapshot lost+found".split())
 
 
 class Tree:

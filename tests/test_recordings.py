@@ -151,6 +151,8 @@ def test_whatever_libsndfile_reads_is_read(tmp_path, suffix):
         ("a.mpga", b"\xff\xf2\x84\x04", "this name"), ("REC2", b"\xff\xfd\x84\x04", "this name"),
         ("REC3", b"\xff\xe3\x18\xc4", "this name"), ("a.ra", b".ra\xfd", "ffmpeg"),
         ("old", sound(kind="VOC"), "this name"), ("a.dss", b"\x02dss", "this name"),
+        ("a.sf", sound(kind="IRCAM"), "this name"), ("a.avr", sound(kind="AVR"), "this name"),
+        ("a.paf", sound(kind="PAF"), "this name"), ("a.pvf", sound(kind="PVF"), "this name"),
     ],
 )  # fmt: skip
 def test_sound_that_is_not_read_is_counted_and_named(tmp_path, name, content, reason):

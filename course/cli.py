@@ -30,7 +30,7 @@ folder that SER_LISTENER names, or data/listener. Delete it, or use the page of 
 Not for diagnosis, surveillance or hiring; the EU AI Act forbids it at work and in schools."""
 
 OPTIONS = ("--corpus", "--encoder", "--seed", "--profile", "--out", "--workers", "--scheduler")
-OPTIONS += ("--json", "--learn", "--voice", "--handout", "--help")
+OPTIONS += ("--json", "--learn", "--voice", "--handout", "--help", "--no-report")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,7 +38,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message):
         wrong = re.search(r"(?:invalid choice: '?|unrecognized arguments: )([^' ]+)", message)
-        hint = nearest(wrong[1], [*COMMANDS, *PROFILES, *OPTIONS]) if wrong else ""
+        known = [*COMMANDS, *PROFILES, *OPTIONS]  # an option of another command has no hint
+        hint = nearest(wrong[1], known) if wrong and wrong[1] not in known else ""
         self.exit(2, f"{self.prog}: {message}{hint}\n(see {self.prog} --help)\n")
 
 
@@ -76,7 +77,8 @@ def _run(args) -> int:
             raise CourseError("; ".join(failed))
     else:  # one run is one process
         failed = runner.run(args.notebooks, settings, out)
-    print(f"Report: {report.build(out)}", *students.progress(out), sep="\n")
+    told = [] if args.no_report else [f"Report: {report.build(out)}"]
+    print(*told, *students.progress(out), sep="\n")
     for line in failed:
         print(f"ser-course: {line}", file=sys.stderr)
     if failed:
@@ -174,9 +176,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, metavar="DIR", help="default: runs/course, or by its name")
     many = run.add_mutually_exclusive_group()
     many.add_argument("--workers", type=_whole(1), metavar="N", help="a sweep on N processes here")
-    many.add_argument(
-        "--scheduler", metavar="ADDRESS", help="a sweep on a Dask scheduler's workers"
-    )
+    text = "a sweep on a Dask scheduler's workers"
+    many.add_argument("--scheduler", metavar="ADDRESS", help=text)
+    run.add_argument("--no-report", action="store_true", help="ser-course report writes it later")
     each["report"].add_argument("dir", type=Path, metavar="DIR", help="folder of a run or a sweep")
     text = "into DIR/handout, without solutions and notes for the instructor"
     each["report"].add_argument("--handout", action="store_true", help=text)

@@ -23,6 +23,7 @@ BAR = """<form class="bar" action="{up}search.html" role="search">
 <a href="{up}index.html">The course</a>
 <a href="{up}results.html">Results and lessons</a>{links}
 <input type="search" name="q" aria-label="search" placeholder="Search"></form>"""
+IN_BAR = ("teaching", "thousand_runs", "architecture")  # of the documents
 SEARCH = """<h1>Search</h1><p id="count">Type into the field above.</p><ol id="hits"></ol>
 <noscript>Search needs JavaScript; every page has its contents without it.</noscript>
 <script src="search-index.js"></script><script src="search.js"></script>"""
@@ -90,9 +91,7 @@ def build(out: Path) -> Path:
         if source.is_file():
             _document(name, source, part)
     (part / "search.html").write_text(report.page("Search", SEARCH), encoding="utf-8")
-    shown = [
-        n for n in ("teaching", "thousand_runs", "architecture") if (part / f"{n}.html").exists()
-    ]
+    shown = [n for n in IN_BAR if (part / f"{n}.html").exists()]
     sections = []
     for path in sorted(part.rglob("*.html")):
         sections += _sections(path, part)

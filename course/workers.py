@@ -45,6 +45,7 @@ def one(words: list[str], out: str, where: str, environment: dict[str, str]) -> 
         return {"place": place, "status": 1, "said": [f"{out}: {error.strerror}"]}
     command = [sys.executable, "-m", "course.workers", "run", *words, "--out", out]
     options = {"cwd": where, "env": os.environ | environment, "stdin": subprocess.PIPE}
+    options["env"].pop("MALLOC_TRIM_THRESHOLD_", None)  # Dask's: it slows whatever asks for tensors
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         try:
             child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, **options)
@@ -75,6 +76,8 @@ def _leash() -> None:
 
 
 def _distributed():
+    # Dask watches what its workers do; ours wait for a process.
+    os.environ.setdefault("DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED", "False")
     try:
         import distributed
     except ImportError as error:
@@ -89,14 +92,10 @@ def _cluster(workers: int | None, scheduler: str | None):
     """A client of local workers, or of a scheduler elsewhere."""
     distributed = _distributed()
     if workers:
-        return distributed.LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,  # a run at a time
-            host="127.0.0.1",
-            dashboard_address=None,
-            memory_limit=0,  # what a run takes, its own process takes
-            silence_logs=logging.CRITICAL,
-        ).get_client()
+        # a run at a time; what it takes of memory, its own process takes
+        each = {"threads_per_worker": 1, "memory_limit": 0, "host": "127.0.0.1"}
+        quiet = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+        return distributed.LocalCluster(workers, **each, **quiet).get_client()
     address = urlsplit(scheduler if "://" in scheduler else f"tcp://{scheduler}")
     if address.scheme != "tls" and address.hostname not in LOOPBACK:
         line = "whoever reaches it can run code on its workers (docs/thousand_runs.md)"
@@ -109,8 +108,8 @@ def _cluster(workers: int | None, scheduler: str | None):
 
 
 def _words(lessons: list[str], setting: Setting) -> list[str]:
-    options = setting._asdict().items()
-    return [*lessons, *(word for name, value in options for word in (f"--{name}", str(value)))]
+    words = [word for k, v in setting._asdict().items() for word in (f"--{k}", str(v))]
+    return [*lessons, *words, "--no-report"]  # one report comes out, of the sweep
 
 
 def run(
@@ -130,9 +129,8 @@ def run(
         check_corpus(setting.corpus)
         encoder_folder(setting.encoder)
     guard(out, settings)
-    used = threads()
-    if workers and "OMP_NUM_THREADS" not in os.environ:
-        used = str(max(1, int(used) // workers))
+    divided = workers and "OMP_NUM_THREADS" not in os.environ
+    used = str(max(1, int(threads()) // workers)) if divided else threads()
     pinned = {"OMP_NUM_THREADS": used, "SER_CORPORA": str(corpora.root())}
     with locked(out):
         plan(out, settings, lessons)  # a folder that is full or read-only shows before any start
@@ -158,8 +156,7 @@ def _gather(futures: list) -> list[str]:
     from tqdm import tqdm
 
     failed = []
-    bar = tqdm(total=len(futures), unit="run", disable=None, file=sys.stdout, dynamic_ncols=True)
-    with bar:
+    with tqdm(total=len(futures), unit="run", disable=None, file=sys.stdout) as bar:
         for future in as_completed(futures):
             try:
                 ended = future.result()

@@ -260,4 +260,4 @@ def test_a_run_ends_when_nobody_waits_for_it():
 def test_words_of_a_task_are_plain_strings():
     words = workers._words(["01_data"], workers.Setting("a+b", "e", 3, "full"))
     assert json.loads(json.dumps(words)) == words
-    assert words[:3] == ["01_data", "--corpus", "a+b"] and words[-1] == "full"
+    assert words[:3] == ["01_data", "--corpus", "a+b"] and words[-2:] == ["full", "--no-report"]

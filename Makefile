@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST ?=
-SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder  # one begins with the course
+SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder  # each begins with a part of the course
 # A thread of torch that waits sleeps: spinning doubles the CPU time where others use the machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 

@@ -36,6 +36,10 @@ def double(x):
 CHECK = 'assert double(2) == 4, "double(2) should be 4"'
 TESTS = Path(__file__).resolve().parent
 LONG = ("nightly", "benchmark")
+PARTS = (  # of the course, that two processes can run at the same time
+    ("02", "03", "04", "05", "06", "07", "08", "10", "13"),  # all read what 02 trains
+    ("01", "09", "11", "12"),
+)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -55,13 +59,12 @@ def pytest_collection_modifyitems(config, items):
     ]  # fmt: skip
     items[:] = [item for item in items if item not in left]
     config.hook.pytest_deselected(items=left)
-    # Side by side: one process begins with the run of the course, which the other reads at the end.
-    whole = [item for item in items if "course" in getattr(item, "fixturenames", ())]
+    # Side by side each process begins with a part of the course; what reads the course comes last.
     for item in items:
-        group = item.originalname if item in whole else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-    first = whole[0].originalname if whole else None
-    items.sort(key=lambda item: 1 if item not in whole else 0 if item.originalname == first else 2)
+        wants = getattr(item, "fixturenames", ())
+        item.turn = 2 if "course" in wants else 0 if "part_of_course" in wants else 1
+        item.add_marker(pytest.mark.xdist_group(item.path.name if item.turn == 1 else item.nodeid))
+    items.sort(key=lambda item: item.turn)
 
 
 def write_lesson(path, *cells, parameters=PARAMETERS, tags=("parameters",)):
@@ -137,23 +140,51 @@ def world(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def course(tmp_path_factory):
-    """Run the lessons once on what ships, each exercise both ways; return the folder of the run.
+def part_of_course(tmp_path_factory):
+    """``part_of_course(i)`` runs PARTS[i] on what ships, each exercise both ways; its folder.
 
     The process that asks first makes it, another one waits.
     """
     base = tmp_path_factory.getbasetemp()
-    out = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "course"
-    with FileLock(f"{out}.lock"):
-        if not (out / "status").exists():
-            papermill_engines.register("course", BothWays)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.delenv("SER_CORPORA", raising=False)  # a bare clone has none
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def run(number: int) -> Path:
+        out = base / f"part-{number}"
+        with FileLock(f"{out}.lock"):
+            if not (out / "status").exists():
+                BothWays.proofs.clear()
+                papermill_engines.register("course", BothWays)
                 try:
-                    status = cli.main(["run", "--out", str(out)])
+                    status = _bare(["run", *PARTS[number], "--out", str(out), "--no-report"])
                 finally:
                     papermill_engines.register("course", CourseEngine)
-            (out / "status").write_text(json.dumps([status, BothWays.proofs]))
-    status, BothWays.proofs = json.loads((out / "status").read_text())
-    assert status == 0, results.read_results(out / "results.json")["run"]["failed"]
+                (out / "status").write_text(json.dumps([status, BothWays.proofs]))
+        status, BothWays.proofs = json.loads((out / "status").read_text())
+        assert status == 0, results.read_results(out / "results.json")["run"]["failed"]
+        return out
+
+    return run
+
+
+def _bare(words: list[str]) -> int:
+    """Run the command as on a bare clone, which has no corpora, and on one thread."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SER_CORPORA", raising=False)
+        patch.setenv("OMP_NUM_THREADS", "1")  # another process is at work beside it
+        return cli.main(words)
+
+
+@pytest.fixture(scope="session")
+def course(part_of_course):
+    """The folder of a run of all lessons, put together from its parts; one for all processes."""
+    parts, proofs = [], {}
+    for number in range(len(PARTS)):
+        parts.append(part_of_course(number))
+        proofs |= BothWays.proofs
+    BothWays.proofs, out = proofs, parts[0].with_name("course")
+    with FileLock(f"{out}.lock"):
+        if not (out / "report").exists():
+            for part in parts:
+                shutil.copytree(part, out, dirs_exist_ok=True)
+            assert _bare(["run", *sum(PARTS, ()), "--out", str(out)]) == 0  # nothing is left to run
     return out

@@ -11,7 +11,7 @@ import sys
 import nbformat
 import pytest
 from both_ways import BothWays
-from conftest import nbgrader_scores
+from conftest import PARTS, nbgrader_scores
 
 from course import cli, students
 from course.settings import NOTEBOOKS, ROOT, check_parameters, lessons
@@ -278,6 +278,19 @@ def test_every_call_fits_its_helper(name):
 
 
 # --- as they run ------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(PARTS)))
+def test_the_lessons_run(number, part_of_course):
+    ran = results.read_results(part_of_course(number) / "results.json")["run"]["seconds"]
+    assert {name[:2] for name in ran} == set(PARTS[number])
+
+
+@pytest.mark.slow
+def test_every_lesson_belongs_to_a_part(course):
+    ran = results.read_results(course / "results.json")["run"]["seconds"]
+    assert sorted(ran) == sorted(lessons()) and sorted(sum(PARTS, ())) == [n[:2] for n in LESSONS]
 
 
 @pytest.mark.slow

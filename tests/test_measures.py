@@ -1,9 +1,12 @@
 """The one file of what each figure is: complete, and in step with what the references hold."""
 
 import json
+import re
 
+import nbformat
 import pytest
 
+from course.settings import ROOT, lessons
 from helpers import measures, results
 from helpers.errors import CourseError
 
@@ -51,3 +54,15 @@ def test_aims_have_a_figure_and_one_bound():
     for aim in measures.aims():
         assert measures.measure(aim["lesson"], aim["key"])
         assert len({"above", "below"} & set(aim)) == 1
+
+
+def test_the_page_of_sources_names_sections_that_there_are():
+    """A lesson's number, then in italics one of its headings."""
+    text = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+    found = re.findall(r"(?<!\d)(\d\d) \*([^*]+)\*", text)
+    headings = {
+        name[:2]: re.findall(r"^#+ (.+)$", "\n".join(c.source for c in nb.cells), re.M)
+        for name, nb in ((n, nbformat.read(p, as_version=4)) for n, p in lessons().items())
+    }
+    assert len(found) > 40
+    assert [each for each in found if each[1] not in headings[each[0]]] == []

@@ -9,13 +9,15 @@ comment lines right below BEGIN tell the student what to do; they become the stu
     ### END SOLUTION
 
 becomes ``raise NotImplementedError("Divide the logits by T, then take the softmax.")``. The next
-code cell below an exercise is its check. Both get Jupyter's own tag ``raises-exception``: *Run All*
-and ``ser-course run`` go on past them.
+code cell below an exercise is its check, and so are those behind it that begin with ``# Step``:
+each is a point, so half an answer gets half of them. All get Jupyter's own tag
+``raises-exception``: *Run All* and ``ser-course run`` go on past them.
 """
 
 import json
 import re
 import shutil
+from itertools import takewhile
 from pathlib import Path
 
 import nbformat
@@ -23,7 +25,7 @@ import nbformat
 from course.settings import NOTEBOOKS, ROOT, lessons
 from helpers.errors import CourseError
 
-BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+BEGIN, END, STEP = "### BEGIN SOLUTION", "### END SOLUTION", "# Step "
 BLOCK = re.compile(rf"^([ \t]*){BEGIN}[ \t]*\n(.*?)^[ \t]*{END}[ \t]*$", re.M | re.S)
 INSTRUCTOR = re.compile(
     r"<details>\s*<summary>(?:(?!</summary>).)*instructor.*?</details>\s*", re.S | re.I
@@ -52,23 +54,22 @@ def stub(source: str) -> str:
     return stubbed
 
 
-def exercises(nb) -> list[tuple[int, int]]:
-    """Cell numbers ``[(exercise, check), …]``; CourseError for an exercise without a check."""
-    code = [i for i, cell in enumerate(nb.cells) if cell.cell_type == "code"]
-    pairs = []
+def exercises(nb) -> list[list[int]]:
+    """Cell numbers ``[[exercise, check, …], …]``; CourseError for an exercise without a check."""
+    code, found = [i for i, cell in enumerate(nb.cells) if cell.cell_type == "code"], []
     for i in (i for i in code if BEGIN in nb.cells[i].source):
-        check = next((j for j in code if j > i), None)
-        if check is None or BEGIN in nb.cells[check].source:
+        first, *rest = [j for j in code if j > i] or [i]
+        if BEGIN in nb.cells[first].source:
             raise CourseError(f"cell {i + 1}: an exercise needs a check in the next code cell")
-        pairs.append((i, check))
-    return pairs
+        steps = takewhile(lambda j: nb.cells[j].source.startswith(STEP), rest)
+        found.append([i, first, *steps])
+    return found
 
 
 def _nbgrader(name: str, solution: bool) -> dict:
-    marks = {"schema_version": 3, "grade_id": name, "task": False}
-    if solution:
-        return marks | {"solution": True, "grade": False, "locked": False}
-    return marks | {"solution": False, "grade": True, "locked": True, "points": 1}
+    marks = {"schema_version": 3, "grade_id": name, "task": False, "solution": solution}
+    marks |= {"grade": not solution, "locked": not solution}
+    return marks if solution else marks | {"points": 1}
 
 
 def mark(nb, stem: str) -> None:
@@ -77,16 +78,17 @@ def mark(nb, stem: str) -> None:
         cell.metadata.pop("nbgrader", None)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    for i, (exercise, check) in enumerate(exercises(nb), 1):
+    for i, (exercise, *checks) in enumerate(exercises(nb), 1):
         name = f"{stem[:2]}-exercise-{i}"
         nb.cells[exercise].metadata["nbgrader"] = _nbgrader(name, True)
-        nb.cells[check].metadata["nbgrader"] = _nbgrader(f"{name}-check", False)
+        for check, step in zip(checks, ("", *range(2, 9)), strict=False):
+            nb.cells[check].metadata["nbgrader"] = _nbgrader(f"{name}-check{step}", False)
 
 
 def edition(nb):
     """The same lesson for students: stubs, no outputs, no notes for the instructor."""
     nb = nbformat.from_dict(nb)
-    for i in (i for pair in exercises(nb) for i in pair):
+    for i in sum(exercises(nb), []):
         tags = nb.cells[i].metadata.get("tags", [])
         nb.cells[i].metadata["tags"] = sorted({*tags, MAY_FAIL})
     for cell in nb.cells:
@@ -113,19 +115,15 @@ def progress(run: Path) -> list[str]:
 
     Nothing of a run of the lessons themselves: there every exercise has to be solved.
     """
-    cells = [
-        cell
-        for path in sorted((run / "notebooks").glob("*.ipynb"))
-        for cell in nbformat.read(path, as_version=4).cells
-        if MAY_FAIL in cell.metadata.get("tags", []) and cell.metadata["nbgrader"]["grade"]
-    ]
-    said = [
-        f"{cell.metadata['nbgrader']['grade_id'].removesuffix('-check')}: {output.text.strip()}"
-        for cell in cells
-        for output in cell.outputs
-        if cell.metadata.get("unsolved") and output.get("name") == "stderr"
-    ]
-    return [*said, f"{len(cells) - len(said)} of {len(cells)} solved"] if cells else []
+    said = {}  # of the first step that is unsolved
+    for path in sorted((run / "notebooks").glob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if MAY_FAIL in cell.metadata.get("tags", []) and cell.metadata["nbgrader"]["grade"]:
+                name = cell.metadata["nbgrader"]["grade_id"].partition("-check")[0]
+                errors = [o.text.strip() for o in cell.outputs if o.get("name") == "stderr"]
+                said[name] = said.get(name) or cell.metadata.get("unsolved") and errors[-1]
+    lines = [f"{name}: {error}" for name, error in said.items() if error]
+    return [*lines, f"{len(said) - len(lines)} of {len(said)} solved"] if said else []
 
 
 def write(target: Path, folder: Path = NOTEBOOKS, run: Path = RUN) -> list[Path]:

@@ -1,8 +1,8 @@
 """Prove exercises both ways in one run: with its solution a check passes, without it it fails.
 
-Right behind each check the lesson is put back to what it was before the exercise, and exercise and
-check run again as in the student edition. The rest of the lesson then runs without the solution, so
-a cell that needs one fails, and the run with it.
+Right behind its checks the lesson is put back to what it was before the exercise, and exercise and
+checks run again as in the student edition. The rest of the lesson then runs without the solution,
+so a cell that needs one fails, and the run with it.
 """
 
 import json
@@ -24,13 +24,14 @@ class Proof:
         own = {n: v for n, v in space.items() if n not in ("In", "Out") and not n.startswith("_")}
         self.prints = {name: _print(value) for name, value in own.items()}
 
-    def prove(self, stub: str, check: str) -> str:
-        """Go back to before the exercise, run stub and check; what they said, as JSON."""
+    def prove(self, stub: str, *checks: str) -> str:
+        """Go back to before the exercise, run stub and checks; what they said, as JSON."""
         changed = [n for n, seen in self.prints.items() if seen != _print(self.before[n])]
         self.space.clear()
         self.space.update(self.before)
         failed = {}
-        for name, source in (("stub", stub), ("check", check)):
+        names = ("stub", *(f"check {i}" for i in range(1, 1 + len(checks))))
+        for name, source in zip(names, (stub, *checks), strict=True):
             try:
                 exec(compile(source, f"<{name}>", "exec"), self.space)
             except Exception as error:  # noqa: BLE001 (which one it is, is what is asked)
@@ -62,10 +63,10 @@ class BothWays(CourseEngine):
     def execute_managed_notebook(cls, nb_man, *args, **options):
         """Run the lesson with the trials woven in; take them out again, keep what they said."""
         lesson, trials = nb_man.nb.cells[:], {}
-        for exercise, check in reversed(students.exercises(nb_man.nb)):
-            task, asked = lesson[exercise], lesson[check]
-            end = _cell(f"print(__proof.prove({students.stub(task.source)!r}, {asked.source!r}))")
-            nb_man.nb.cells.insert(check + 1, end)
+        for exercise, *checks in reversed(students.exercises(nb_man.nb)):
+            task, asked = lesson[exercise], [lesson[check].source for check in checks]
+            end = _cell(f"print(__proof.prove({students.stub(task.source)!r}, *{asked!r}))")
+            nb_man.nb.cells.insert(checks[-1] + 1, end)
             nb_man.nb.cells.insert(exercise, _cell(START))
             trials[task.metadata["nbgrader"]["grade_id"]] = end
         try:

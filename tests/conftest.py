@@ -80,11 +80,12 @@ def write_lesson(path, *cells, parameters=PARAMETERS, tags=("parameters",)):
     return path
 
 
-def nbgrader_scores(folder, lesson, run=None):
-    """Release ``lesson`` with the shipped configuration, hand it in thrice, mark: points of each.
+def nbgrader_scores(folder, lesson, run=None, half=None):
+    """Release ``lesson`` with the shipped configuration, hand it in, mark: points of each.
 
     ``solved`` is the lesson unchanged, ``empty`` what is released, ``one`` that with the first
-    exercise solved. ``run`` is a folder whose artefacts and caches all of them read.
+    exercise solved, ``half`` what is released with that source in its place. ``run`` is a folder
+    whose artefacts and caches all of them read.
     """
     source = folder / "source" / "a" / lesson.name
     source.parent.mkdir(parents=True)
@@ -108,17 +109,20 @@ def nbgrader_scores(folder, lesson, run=None):
     nbgrader("generate_assignment", "a")
     full = nbformat.read(source, as_version=4)
     blank = nbformat.read(folder / "release" / "a" / lesson.name, as_version=4)
-    one = nbformat.from_dict(blank)
     first = full.cells[students.exercises(full)[0][0]]
-    next(c for c in one.cells if c.id == first.id).source = first.source
-    for student, given in (("solved", full), ("empty", blank), ("one", one)):
+    handed_in = {"solved": full, "empty": blank}
+    for student, answer in (("one", first.source), ("half", half)):
+        if answer:
+            handed_in[student] = nbformat.from_dict(blank)
+            next(c for c in handed_in[student].cells if c.id == first.id).source = answer
+    for student, given in handed_in.items():
         (folder / "submitted" / student / "a").mkdir(parents=True)
         nbformat.write(given, folder / "submitted" / student / "a" / lesson.name)
     nbgrader("autograde", "a")
     from nbgrader.api import Gradebook
 
     with Gradebook(f"sqlite:///{folder / 'gradebook.db'}", "ser") as book:
-        scores = {s: book.find_submission("a", s).score for s in ("solved", "empty", "one")}
+        scores = {s: book.find_submission("a", s).score for s in handed_in}
         return scores | {"most": book.find_assignment("a").max_score}
 
 

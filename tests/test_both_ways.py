@@ -24,7 +24,7 @@ def proof(space, exercise, check):
 
 def test_a_stub_fails_its_check_and_takes_nothing_along():
     space = {"x": 1}
-    assert list(proof(space, EXERCISE, CHECK)["failed"]) == ["check"]
+    assert list(proof(space, EXERCISE, CHECK)["failed"]) == ["check 1"]
     with pytest.raises(NotImplementedError, match="Multiply"):
         space["double"](2)
     loose = "### BEGIN SOLUTION\n# Say y.\ny = 2\n### END SOLUTION"
@@ -71,7 +71,7 @@ def run(tmp_path, monkeypatch):
 def test_a_run_proves_and_leaves_the_lesson_as_it_was(run):
     nb, done = run("print(x, seed)")
     assert BothWays.proofs["03-exercise-1"]["changed"] == []
-    assert list(BothWays.proofs["03-exercise-1"]["failed"]) == ["check"]
+    assert list(BothWays.proofs["03-exercise-1"]["failed"]) == ["check 1"]
     given = [cell.source for cell in done.cells if "injected" not in str(cell.metadata)]
     assert given == [cell.source for cell in nb.cells]
     assert done.cells[-1].outputs[0].text == "1 3\n"

@@ -324,7 +324,7 @@ def overwritten(nb) -> set[str]:
     code = [cell for cell in nb.cells if cell.cell_type == "code"]
     called = set().union(*(reads(cell.source, inner=True) for cell in code))
     found = set()
-    for check in (nb.cells[i] for _, i in exercises(nb)):
+    for check in (nb.cells[i] for _, *checks in exercises(nb) for i in checks):
         at = code.index(check)
         sets = variables(ast.parse(check.source), ast.Store, inner=False)
         before = [variables(ast.parse(c.source), ast.Store, inner=False) for c in code[:at]]

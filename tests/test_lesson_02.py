@@ -64,7 +64,7 @@ WRONG = [
         "    return best, len(r)", "not the epoch before|two epochs bring nothing new"),
     (3, stop("best, epoch + 1").replace("return best, len(recalls)", "return 0, len(recalls)"),
      "still rising"),
-    (3, stop("best, epoch + 1", done="epoch - best >= 2"), "patience 3"),
+    (3, stop("best, epoch + 1", done="epoch - best >= 2"), "patience is the one"),
 ]  # fmt: skip
 RIGHT = [
     (1, frames(LOOP.format("int(np.floor((n - k) / s)) + 1"))),

@@ -38,7 +38,7 @@ WRONG = [
     (1, score("return ((1 - probs[np.arange(len(truth)), truth]) ** 2).mean()"), "count too"),
     (1, score("return abs(probs - t).sum(axis=1).mean()"), "squared"),
     (1, score("return np.sqrt(((probs - t) ** 2).sum(axis=1)).mean()"), "squared"),
-    (1, score("return 0.1"), "sure and wrong"),
+    (1, score("return 0.14"), "sure and wrong"),
     (1, score("return metrics.brier(probs, truth)"), "brier would solve"),
     (1, score("return ((probs - t) ** 2).sum(axis=1).mean() * (1 + (len(probs) > 9))"), "random"),
     (2, grid("pass"), "without `return`"),
@@ -49,9 +49,9 @@ WRONG = [
     (2, grid(BEST, loss="-metrics.nll(softmax({}, axis=1), truth)"), "end of the grid"),
     (2, grid("return grid[len(grid) // 2]"), "near 3"),
     (2, grid(BEST, loss="metrics.ece(softmax({}, axis=1), truth)"), "compare the NLL|near 3"),
-    (2, grid(BEST, loss="metrics.ece(softmax({}, axis=1), truth) if len(z) < 99 else abs(T - 3)"),
-     "compare the NLL"),
-    (2, grid(BEST, loss="abs(T - 3)"), "random clips the NLL is least"),
+    (2, grid(BEST, loss="metrics.ece(softmax({0}, axis=1), truth) if len(z) < 99 else "
+             "metrics.nll(softmax({0}, axis=1), truth)"), "compare the NLL"),
+    (2, grid(BEST, loss="abs(T - 3)"), "T near 0.5"),
     (2, grid(BEST, loss="metrics.brier(softmax({}, axis=1), truth)"), "the NLL is least"),
     (2, grid("f = TemperatureScaling().fit(z, truth).temperature_\n"
              "    return grid[np.argmin(abs(grid - f))]"), "TemperatureScaling would solve"),
@@ -72,8 +72,8 @@ WRONG = [
     (3, errors().replace("truth == k", "probs.argmax(axis=1) == truth"), "whether the call was"),
     (3, "def classwise_ece(probs, truth):\n    return [metrics.ece(probs, truth)] * probs.shape[1]",
      "emotion that is called"),
-    (3, errors(end="np.full(probs.shape[1], [1.96 / 3, 0.25][len(truth) - 3 if len(truth) < 5 else "
-                   "0])"), "of 300 random clips"),
+    (3, errors(end="np.full(probs.shape[1], 1.96 / 3)"), "the first not true"),
+    (3, errors(end="np.full(len(e), e[0])"), "of 300 random clips"),
     (3, "def classwise_ece(probs, truth):\n"
         "    return metrics.label_ece(probs, np.eye(probs.shape[1])[truth])",
      "label_ece would solve"),

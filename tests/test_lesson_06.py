@@ -71,10 +71,10 @@ WRONG = [
     (3, over(f"return {HAND}", place="np.zeros(p.shape)"), "only the likeliest"),
     (3, over(f"return {HAND}", place="np.argsort(np.argsort(p, axis=1), axis=1)"),
      "only the likeliest"),
-    (3, over(f"a = 1 - a; return {HAND}"), "keeps all|keeps 0.25"),
+    (3, over(f"a = 1 - a; return {HAND}"), "keeps 0.5 of its 0.3"),
     (3, over(f"return {HAND}", rest="0.0"), "keeps all of its 0.3"),
     (3, over(f"return {HAND}", place="np.argsort(-p, axis=1)"), "single argsort"),
-    (3, over(f"return {HAND}", place="(p < p.max(axis=1, keepdims=True)) * 9"), "rank 2"),
+    (3, over(f"return {HAND}", place="(p < p.max(axis=1, keepdims=True)) * 1"), "rank 2"),
 ]  # fmt: skip
 RIGHT = [
     (1, "def my_fpr95(scores, unknown):\n    u = np.sort(scores[unknown])\n"

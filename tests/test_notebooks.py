@@ -20,7 +20,11 @@ from tools.stamp_notebooks import stamped
 
 LESSONS = lessons()
 TAUGHT = list(LESSONS)
-GRADED = ("03_calibration", "06_openmax")  # by nbgrader in make test; the others in make nightly
+# By nbgrader in make test, with a half-right answer to exercise 1; the others in make nightly.
+GRADED = {
+    "03_calibration": "def my_brier(p, y):\n    return ((p - np.eye(p.shape[1])[y]) ** 2).sum()",
+    "06_openmax": "def my_fpr95(s, u):\n    return np.mean(s[~u] >= np.quantile(s[u], 0.05))",
+}
 SHARE, POSITIVE = (0.0, 1.0), (1e-9, float("inf"))
 RANKED, HALF = (0.35, 0.9), (0.5, 0.5)  # AUROC on a hard synthetic corpus; F1 of flagging all
 # What may lack a value on the synthetic corpus, with its reason; anything else must have one.
@@ -237,9 +241,9 @@ def test_built_like_a_lesson(name):
     assert "record(" in text and "minute" in text and students.INSTRUCTOR.search(text)
     parameters = next(c for c in nb.cells if "parameters" in c.metadata.get("tags", []))
     assert all("#" in line for line in parameters.source.splitlines() if line.strip())
-    for exercise, check in students.exercises(nb):
+    for exercise, *checks in students.exercises(nb):
         assert "Write your solution here" not in students.stub(nb.cells[exercise].source)
-        assert "assert" in nb.cells[check].source
+        assert all("assert" in nb.cells[check].source for check in checks)
     for image in re.findall(r"""(?:src=["']|!\[[^]]*\]\()(\.\./[^"')]+)""", text):
         assert (NOTEBOOKS / image).exists(), image
 
@@ -350,9 +354,10 @@ def test_exercises_prove_both_ways(name, course):
 
     The run above went on without each solution once its check had passed (``both_ways``).
     """
-    for i in range(1, len(students.exercises(read(name))) + 1):
+    for i, (_, *checks) in enumerate(students.exercises(read(name)), 1):
         said = BothWays.proofs[f"{name[:2]}-exercise-{i}"]
-        assert "check" in said["failed"], f"exercise {i}: its check passes without a solution"
+        for step in range(1, len(checks) + 1):
+            assert f"check {step}" in said["failed"], f"exercise {i} passes without a solution"
         assert not said["changed"], f"exercise {i} changes {said['changed']} in place"
 
 
@@ -364,10 +369,12 @@ def test_exercises_prove_both_ways(name, course):
     ],
 )
 def test_nbgrader_grades(name, course, tmp_path):
-    """Full marks unchanged, zero for the blank, one point for one answer, as shipped."""
-    most = len(students.exercises(read(name)))
-    scores = nbgrader_scores(tmp_path / "class", lessons()[name], course)
-    assert scores == {"solved": most, "empty": 0, "one": 1, "most": most}
+    """Full marks unchanged, zero for the blank, an answer its points, half right half of them."""
+    points = [len(checks) for _, *checks in students.exercises(read(name))]
+    half = GRADED.get(name)
+    scores = nbgrader_scores(tmp_path / "class", lessons()[name], course, half)
+    assert scores.pop("half", points[0] / 2) == points[0] / 2
+    assert scores == {"solved": sum(points), "empty": 0, "one": points[0], "most": sum(points)}
 
 
 @pytest.mark.slow

@@ -143,6 +143,28 @@ def test_a_run_goes_on_past_unsolved_exercises_and_counts_them(hand_out):
         assert any("should be 4" in line for line in said) != right
 
 
+def test_steps_are_points_of_one_exercise(hand_out):
+    """Only cells right behind a check that begin with "# Step"; solved is what passes them all."""
+    path = hand_out / "notebooks" / "04_y.ipynb"
+    nb = nbformat.read(path, as_version=4)
+    nb.cells[-2].source = "def double(x):\n    return 4"
+    step = new_code_cell("# Step 2: any x\nassert double(3) == 6, 'step two'")
+    nb.cells += [step, new_code_cell("x\n# Step 3"), new_code_cell("# Step 3: of none")]
+    lesson = nbformat.from_dict(nb)
+    lesson.cells[-5].source = EXERCISE
+    students.mark(lesson, "04_y")
+    graded = [c.metadata["nbgrader"] for c in lesson.cells if "nbgrader" in c.metadata]
+    assert [m["grade_id"][12:] for m in graded] == ["1", "1-check", "1-check2"]
+    assert [m.get("points", 0) for m in graded] == [0, 1, 1]
+    for own, cell in zip(nb.cells, students.edition(lesson).cells, strict=True):
+        own.metadata = cell.metadata
+    for step_, said in ((step.source, "step two"), ("# Step 2\ndouble(1)", "1 of 2 solved")):
+        nb.cells[-3].source = step_
+        nbformat.write(nb, path)
+        failed, lines = run_of(hand_out)
+        assert not failed and lines[-2 if said == "step two" else -1].endswith(said)
+
+
 def test_any_other_failure_still_counts(hand_out):
     path = hand_out / "notebooks" / "04_y.ipynb"
     nb = nbformat.read(path, as_version=4)

@@ -41,12 +41,10 @@ def record(name: str, value, low=None, high=None, n=None, reason: str | None = N
         entry |= {"low": None, "high": None}
     if reason:
         entry["reason"] = reason
-    problem = _problem(entry)
-    if problem:
+    if problem := _problem(entry):
         raise ValueError(f"record({name!r}): {problem}")
     _recorded[name] = entry
-    path = os.environ.get("SER_RESULTS")
-    if path:
+    if path := os.environ.get("SER_RESULTS"):
         kept = read_records(path) if Path(path).exists() else {}
         write_json(path, kept | {name: entry})
     size = "" if entry["n"] is None else f"  (n = {entry['n']})"
@@ -154,17 +152,22 @@ def real_answers(lesson: str, *sentences: str):
 
 
 def real_figures(kind: str):
-    """Show the figure ``kind`` of a lesson as the runs on real speech drew it, side by side."""
+    """Show the figure ``kind`` of a lesson as the runs on real speech drew it.
+
+    Side by side where each keeps 70 % of its size, one below the other on a smaller screen.
+    """
     from IPython.display import HTML
 
     each = ""
     for name, title in REAL.items():
         if (path := FIGURES / f"{name}-{kind}.png").is_file():
-            data = base64.b64encode(path.read_bytes()).decode()
-            each += f'<figure style="flex: 1; margin: 4px"><figcaption>{title}</figcaption>'
-            each += f'<img width="100%" src="data:image/png;base64,{data}" alt="{title}: {kind}">'
-            each += "</figure>"
-    return HTML(f'<div style="display: flex">{each or "no figure of a reference run yet"}</div>')
+            png = path.read_bytes()
+            wide = int.from_bytes(png[16:20])  # pixels: a PNG says so at its beginning
+            each += f'<figure style="flex: 1 1 {0.7 * wide}px; max-width: {wide}px; margin: 4px">'
+            each += f'<figcaption>{title}</figcaption><img width="100%" alt="{title}: {kind}" '
+            each += f'src="data:image/png;base64,{base64.b64encode(png).decode()}"></figure>'
+    each = each or "no figure of a reference run yet"
+    return HTML(f'<div style="display: flex; flex-wrap: wrap">{each}</div>')
 
 
 # --- files ------------------------------------------------------------------------------------

@@ -117,5 +117,7 @@ def test_questions_are_answered_from_real_speech(real):
 def test_pictures_of_real_speech_are_shown_where_there_are_any(real):
     assert "yet" in results.real_figures("map").data
     (real / "emodb-map.png").write_bytes(b"picture")
+    (real / "ravdess-bars.png").write_bytes(bytes(16) + (800).to_bytes(4) + bytes(4))
+    assert "1 560.0px; max-width: 800px" in results.real_figures("bars").data
     shown = results.real_figures("map").data
     assert "EMO-DB" in shown and "RAVDESS" not in shown and "cGljdHVyZQ==" in shown

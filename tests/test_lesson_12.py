@@ -247,6 +247,11 @@ WRONG = [
     (2, total("return (1 - w) * emotion + w * sum(L[a] for a in alpha)"), "weight of its own"),
     (2, total("return (1 - w) * emotion + alpha.get('speaker', 0) * L.get('speaker', 0) "
               "+ alpha.get('gender', 0) * L.get('gender', 0)"), "three attributes"),
+    (2, total("return (1 - w) * emotion + sum(alpha[a] * L[a] for a in L)"), "what alpha holds"),
+    (2, total("return (1 - w) * emotion + sum(alpha[a] * L[a] for a in ('speaker', 'gender'))"),
+     "what alpha holds"),
+    (2, total("return (1 - w) * emotion + np.dot([*L.values()][: len(alpha)], [*alpha.values()])"),
+     "by name, not by place"),
     (3, share("pass"), "without `return`"),
     (3, share("return after / before"), "take chance off"),
     (3, share("return 1 - (after - chance) / (before - chance)"), "chance knows nothing"),

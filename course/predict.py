@@ -101,7 +101,7 @@ class Ears:
             raise CourseError(f"{HEAD}: {reason}")
         pieces = [piece for clip in clips for piece in clip]
         states = embed.embed(pieces, encoder, "all", "mean+std", progress=False)
-        rows = iter(states[:, list(encoder.thirds)].reshape(len(pieces), -1))
+        rows = iter(encoder.several(states))
         means = [np.average([next(rows) for _ in clip], axis=0, weights=list(map(len, clip)))
                  for clip in clips]  # fmt: skip
         return np.stack(means)

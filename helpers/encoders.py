@@ -73,9 +73,16 @@ class Encoder:
         return stable and self.family in ("wav2vec2", "hubert")
 
     @property
-    def thirds(self) -> tuple[int, ...]:
-        """Three layers, evenly spaced up to the last: what heads on frozen states read."""
+    def head_layers(self) -> tuple[int, ...]:
+        """What heads on frozen states read: three layers, evenly spaced up to the last.
+
+        No other place says so.
+        """
         return tuple(sorted({-(-self.layers * k // 3) for k in (1, 2, 3)}))
+
+    def several(self, states) -> np.ndarray:
+        """`head_layers` of states (n, layers + 1, D), side by side: (n, D')."""
+        return states[:, self.head_layers].reshape(len(states), -1)
 
     @cached_property
     def key(self) -> str:

@@ -147,19 +147,18 @@ class FineTuned:
 
 
 class Frozen:
-    """Makes linear probes on the encoder as it is: mean and deviation of `Encoder.thirds`."""
+    """Makes linear probes on the encoder as it is: mean and deviation of several layers."""
 
     def __init__(self, encoder="embedded", profile="quick"):
         self.encoder, self.settings, self.about = _opened(encoder, profile)
-        self.layers = list(self.encoder.thirds)
-        self.about |= {"layers": self.layers}
+        self.about |= {"layers": list(self.encoder.head_layers)}
         self.name, self.code = f"{Path(self.encoder.name).name}-{profile}-frozen", CODE
 
     def prepare(self, paths, folder, progress):
         """Frozen states of all clips, `(n, layers x 2H)`."""
         every = states(paths, self.encoder, self.settings, folder, progress)
         usable = np.isfinite(every).all((1, 2))
-        self.rows = every[usable][:, self.layers].reshape(usable.sum(), -1)
+        self.rows = self.encoder.several(every[usable])
         return usable
 
     @threadpool_limits.wrap(limits=1, user_api="blas")

@@ -85,7 +85,7 @@ class Opened:
     @cached_property
     def several(self) -> np.ndarray:
         """Embeddings (n, H') of several layers, before any fine-tuning, mean and deviation."""
-        return self.states[:, list(self.encoder.thirds)].reshape(len(self.states), -1)
+        return self.encoder.several(self.states)
 
     @cached_property
     def heads(self) -> dict[bool, list]:

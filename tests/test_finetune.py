@@ -361,7 +361,7 @@ def test_heads_on_frozen_states_of_several_layers(frame, encoder, tmp_path):
     """The same artefact, read by the same lessons, from an encoder that nobody tuned."""
     art = finetune.artefact(frame, encoder, folder=tmp_path, progress=False, kind=finetune.Frozen)
     loaded = encoders.load(encoder)
-    assert loaded.thirds == (1, 2) and art.how["layers"] == [1, 2]
+    assert loaded.head_layers == (1, 2) and art.how["layers"] == [1, 2]
     rows = art.part(0, "test")
     wanted = embed(frame["path"][rows], loaded, "all", "mean+std", progress=False)[:, [1, 2]]
     np.testing.assert_allclose(art.embeddings[0][rows], wanted.reshape(len(rows), -1), atol=1e-5)

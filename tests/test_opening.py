@@ -70,12 +70,12 @@ def test_a_corpus_without_an_unknown_emotion_is_refused_where_one_is_needed(art)
 def test_frozen_states_come_from_the_same_encoder_and_cache(art, monkeypatch):
     every, asked = np.random.default_rng(0).normal(size=(len(EMBEDDINGS), 4, 6)), []
     art.how |= {"dtype": "float32", "profile": "quick"}
-    made = SimpleNamespace(thirds=(1, 3))
+    made = SimpleNamespace(several=lambda states: states[:, 1:].reshape(len(states), -1))
     monkeypatch.setattr(encoders, "load", lambda *how: asked.append(how) or made)
     monkeypatch.setattr(finetune, "states", lambda *how, **_: asked.append(how[1:]) or every)
     found = opening.opened("tiny")
     assert (found.frozen == every[:, -1, :3]).all()
-    assert (found.several == np.concatenate([every[:, 1], every[:, 3]], axis=1)).all()
+    assert (found.several == np.concatenate([*every[:, 1:].swapaxes(0, 1)], axis=1)).all()
     assert asked == [("tiny", "float32"), (made, PROFILES["quick"], art.folder.parents[1])]
 
 

@@ -60,7 +60,7 @@ def main() -> None:
     for name, (paths, emotions, speakers) in clips().items():
         states = embed(paths, encoder, layer="all", pooling="mean+std", cache="data/cache")
         usable = np.isfinite(states).all(axis=(1, 2))
-        X = states[usable][:, list(encoder.thirds)].reshape(usable.sum(), -1)
+        X = encoder.several(states[usable])
         y, rng = np.unique(emotions[usable], return_inverse=True)[1], np.random.default_rng(0)
         with threadpool_limits(1):
             draws = [gains(X, y, speakers[usable], TRAIN[name], rng) for _ in tqdm(range(DRAWS))]

@@ -107,8 +107,7 @@ def make(corpus: str = "embedded") -> tuple[Listener, dict]:
     frame = corpora.frame(corpus)
     classes, _ = emotions.partition(corpus, set(frame.emotion))
     encoder = encoders.load("embedded")
-    X = embed(frame.path, encoder, "all", "mean+std", cache=CACHE)
-    X = X[:, list(encoder.thirds)].reshape(len(X), -1)
+    X = encoder.several(embed(frame.path, encoder, "all", "mean+std", cache=CACHE))
     usable = np.isfinite(X).all(axis=1)
     frame, X = frame[usable], X[usable]
     y = frame.emotion.map({name: i for i, name in enumerate(classes)}).fillna(-1).to_numpy(int)

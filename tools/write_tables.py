@@ -212,6 +212,23 @@ def intervals() -> str:
     return rows(["", *(f"{title}, {n} speakers" for _, title, n in columns)], body)
 
 
+def layers() -> str:
+    """What fewer layers gain over all that heads read, on corpora that measure nothing else."""
+    kept = json.loads((REFERENCE / "layers.json").read_text(encoding="utf-8"))
+    columns = [(corpus, who) for corpus in ("nemo", "crema_d") for who in ("enrolled", "nobody")]
+    titles = {"nemo": "nEMO", "crema_d": "CREMA-D", "enrolled": "with a voice", "nobody": "without"}
+    body = []
+    for encoder, found in kept.items():
+        every = ", ".join(map(str, found["layers"]))
+        cells = [[found[c][who]["uar"], *found[c][who]["gain"].values()] for c, who in columns]
+        names = [f"{encoder}: UAR of layers {every}", *found["nemo"]["enrolled"]["gain"]]
+        body += [
+            [name, *("{:.1f} [{:.1f}, {:.1f}]".format(*(x + 0 for x in cell)) for cell in line)]
+            for name, *line in zip(names, *cells, strict=True)
+        ]
+    return rows(["points", *(f"{titles[c]}, {titles[who]}" for c, who in columns)], body)
+
+
 def gallery() -> str:
     """Links to the figures that `collect_reference.py` took from the executed lessons."""
     columns = [*MAIN, *LARGE, ("embedded", "embedded corpus")]
@@ -233,6 +250,7 @@ TABLES = {
     "unknown": unknown,
     "ensemble": ensemble,
     "intervals": intervals,
+    "layers": layers,
     "gallery": gallery,
     "training": lambda: rows(*encoder_tables.training()),
     "hours": lambda: rows(*encoder_tables.hours()),

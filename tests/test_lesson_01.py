@@ -6,7 +6,8 @@ import pandas as pd
 from sklearn.metrics import recall_score
 from wrong_answers import catalogue
 
-from helpers import splits
+from helpers import metrics, splits
+from helpers.exercises import unaided
 
 PITCH, UAR, LEAK, VOICE = (
     f"def {head}:\n    " + "{}"
@@ -33,6 +34,7 @@ WRONG = [
     (2, UAR.format("return recall_score(labels, predicted, average='weighted')"), "accuracy"),
     (2, UAR.format("return recall_score(labels, predicted, average='macro')"), "never meant"),
     (2, UAR.format("return 1 / 3"), "every clip right"),
+    (2, UAR.format("return metrics.uar(labels, predicted)"), "uar would solve"),
     (2, UAR.format(f"return {RIGHT_MEAN.format('labels')} ** (len(labels) < 9)"), "random names"),
     (3, LEAK.format("pass"), "without `return`"),
     (3, LEAK.format("return len(" + PARTS.format("turn.train, turn.tune") + ")"), "sorted list"),
@@ -72,7 +74,7 @@ def space():
     rng = np.random.default_rng(0)
     return {
         "np": np, "pd": pd, "librosa": librosa, "splits": splits, "recall_score": recall_score,
-        "metrics": type("metrics", (), {"uar": staticmethod(lambda a, b: 0.5)}),
+        "metrics": metrics, "unaided": unaided,
         "frame": frame, "turns": splits.rotation(frame), "X": rng.normal(size=(n, 4)),
         "speakers": frame["speaker"].to_numpy(str), "labels": frame["emotion"].to_numpy(str),
         "uar": 0.5, "out_of_fold": lambda X, turns: frame["emotion"].to_numpy(str),

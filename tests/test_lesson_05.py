@@ -63,6 +63,7 @@ WRONG = [
     (3, most("return " + TRIED.format(ALL, "s > t")), "the threshold itself is"),
     (3, most("return float(np.quantile(s, rate))"), "high scores are flagged"),
     (3, most("return np.inf"), "flags nobody"),
+    (3, most("return next((t for t in s if np.mean(s >= t) <= rate), None)"), "infinity too"),
     (3, most("return s[-1]"), "\\*lowest\\*"),
     (3, most("return float(np.quantile(s, 1 - rate))"), "all is too many|three of ten"),
     (3, most("return s[len(s) - int(rate * len(s))]"), "all is too many"),

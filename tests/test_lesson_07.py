@@ -65,6 +65,8 @@ WRONG = [
     (2, promoted("counts[j] == min_support and len(when) < 2"), "40 random arrivals"),
     (3, merge(out="None"), "return the prototypes"),
     (3, merge(out="mu, n, delta"), "two arrays"),
+    (3, merge(out="mu"), "two arrays"),
+    (3, merge(out="n"), "two arrays"),
     (3, merge(copy="np.asarray"), "work on a copy"),
     (3, merge(add="pass"), "add the counts"),
     (3, merge(mean="(mu[i] + mu[j]) / 2"), "weighted"),

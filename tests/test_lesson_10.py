@@ -54,6 +54,7 @@ WRONG = [
     (2, memory(f"rng = np.random.default_rng()\n    return np.concatenate({EACH})"),
      "the same rng"),
     (3, lost("pass"), "without `return`"),
+    (3, lost(f"return [{LOSS} for c in old]"), "one number"),
     (3, lost(f"return -np.mean([{LOSS} for c in old])"), "a loss is positive"),
     (3, lost("k = np.isin(y, old); return np.mean(before[k] == y[k]) - np.mean(after[k] == y[k])"),
      "not over clips"),

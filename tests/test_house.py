@@ -296,6 +296,18 @@ def test_a_lesson_asks_shows_real_speech_and_leaves_a_task_open(name):
         measures.measure(call.args[0].value, key)  # CourseError where no such figure is recorded
 
 
+MINUTES = {"½": "half a minute|under a minute", "1": "(about )?a minute|1 minute"}
+MINUTES |= {"1½": "a minute and a half", "2": "two minutes", "3": "three minutes", "6": "6 minutes"}
+
+
+@pytest.mark.parametrize("name", lessons())
+def test_the_readme_and_the_lesson_say_the_same_minutes(name):
+    first = nbformat.read(lessons()[name], as_version=4).cells[0].source
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    said = re.search(rf"^\| {name[:2]} \| [^|]+ \| (\S+) \|", readme, re.M)[1]
+    assert re.search(rf"\*\*Time:\*\* ({MINUTES[said]}) on two CPU cores", first)
+
+
 @pytest.mark.parametrize("name", lessons())
 def test_turns_are_counted_from_one_in_words(name):
     source = lessons()[name].read_text(encoding="utf-8")

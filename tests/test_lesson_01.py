@@ -61,6 +61,7 @@ RIGHT = [
     (3, LEAK.format("return np.array(sorted(" + PARTS.format("turn.tune, turn.train, turn.stop")
                     + "))")),
     (4, VOICE.format("return " + EACH.format(OWN))),
+    (4, VOICE.format("return " + EACH.format(OWN).removesuffix(".to_numpy()"))),
 ]  # fmt: skip
 
 

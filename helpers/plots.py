@@ -74,18 +74,10 @@ def reliability_diagram(ax, bins: Bins, band=None, title: str = "", note: str = 
     ):
         if not which.any():
             continue
-        ax.bar(
-            left[which],
-            np.abs(bins.gap)[which],
-            width[which],
-            bottom=np.minimum(bins.accuracy, bins.confidence)[which],
-            align="edge",
-            facecolor=face,
-            edgecolor="#5A4A20",
-            hatch=hatch,
-            linewidth=0.8,
-            label=name,
-        )
+        bottom = np.minimum(bins.accuracy, bins.confidence)[which]
+        look = {"facecolor": face, "edgecolor": "#5A4A20", "hatch": hatch, "linewidth": 0.8}
+        bars = left[which], np.abs(bins.gap)[which], width[which], bottom
+        ax.bar(*bars, align="edge", label=name, **look)
     if band is not None:
         low, high = (np.asarray(end, dtype=float) for end in band)
         drawn = np.isfinite(low) & np.isfinite(high)
@@ -95,7 +87,9 @@ def reliability_diagram(ax, bins: Bins, band=None, title: str = "", note: str = 
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", title=title)
     ax.set_ylabel("share of clips classified right" if ylabel else "")
     if note:
-        ax.text(0.04, 0.95, note, transform=ax.transAxes, va="top", fontsize="small")
+        plate = {"fc": "white", "ec": "none", "alpha": 0.85, "pad": 2}  # a bar may stand there
+        at = {"transform": ax.transAxes, "va": "top", "fontsize": "small", "bbox": plate}
+        ax.text(0.04, 0.95, note, **at)
     return ax
 
 

@@ -349,6 +349,15 @@ def test_report_of_the_course_needs_no_network(course):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TAUGHT)
+def test_no_number_is_printed_as_numpy_names_it(name, course):
+    for cell in nbformat.read(course / "notebooks" / f"{name}.ipynb", as_version=4).cells:
+        for output in cell.get("outputs", []):
+            text = output.get("text", "") + output.get("data", {}).get("text/plain", "")
+            assert not re.search(r"np\.\w+\('?[\w.-]+'?\)", text), text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TAUGHT)
 def test_exercises_prove_both_ways(name, course):
     """Without its solution an exercise fails its check; no other cell misses the solution.
 

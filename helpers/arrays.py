@@ -48,7 +48,7 @@ def pairs(labels, said) -> tuple[np.ndarray, np.ndarray]:
     """Names or numbers of classes (n,), true and said; no true number below 0 (known by none)."""
     labels, said = np.asarray(labels), np.asarray(said)
     if labels.ndim != 1 or labels.shape != said.shape or not labels.size:
-        raise CourseError(f"labels: expected two for each clip, got {labels.shape}, {said.shape}")
+        raise CourseError(f"labels, said: expected (n,) each, got {labels.shape}, {said.shape}")
     if labels.dtype.kind in "if" and not labels.min() >= 0:  # also of NaN
         raise CourseError("labels: below 0 they name no class; leave out what was never taught")
     return labels, said

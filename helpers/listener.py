@@ -1,8 +1,8 @@
 """A listener that lasts: it hears, enrols voices, learns emotions, takes back and forgets.
 
-What ships holds statistics and no clip, so the old emotions are rehearsed by points drawn from
-their Gaussians (Robins 1995) where lesson 10 shows old clips again. All that a user adds is a list
-of `Note`, and the rest follows from it: of a lesson taken back nothing is left. Plain arrays.
+What ships holds statistics and no clip: the old emotions are rehearsed by points drawn from their
+Gaussians (Robins 1995), as in lesson 10. All that a user adds is a list of `Note`, and the rest
+follows from it: of a lesson taken back nothing is left. Plain arrays.
 """
 
 from collections import namedtuple
@@ -17,8 +17,8 @@ from helpers.clustering import OnlineClustering, unit
 from helpers.errors import CourseError, nearest
 from helpers.pad import pad_points
 
-REHEARSED = 10  # points of each old emotion
-FAST, SLOW = 10.0, 6.0  # rates of new and of old weights; known emotions left out chose (lesson 10)
+REHEARSED = 100  # points of each old emotion
+FAST, SLOW = 100.0, 10.0  # rates of new and of old weights: chosen by known emotions left out
 LATEST = 200  # unnamed clips that are kept
 
 
@@ -29,9 +29,10 @@ class View(namedtuple("View", FITTED)):
     """K emotions as they were taught at first: a voice taken out of each clip, or none.
 
     A clip x lies at z = (x - mean) / scale, (H,); its logits are z @ weight.T + bias, (K, H) and
-    (K,), over the temperature. u = components @ z, (d, H), has one Gaussian an emotion: centres
-    (K, d), all of covariance (whitenerᵀ whitener)⁻¹. Quantiles (q,): of the strangeness of taught
-    emotions, in clips of new speakers.
+    (K,), over the temperature.
+    u = components @ z, (d, H), has one Gaussian an emotion: centres (K, d), all of covariance
+    (whitenerᵀ whitener)⁻¹. Quantiles (q,): of the strangeness of taught emotions, in clips of new
+    speakers.
     """
 
     def strangeness(self, u, taught) -> np.ndarray:
@@ -41,12 +42,6 @@ class View(namedtuple("View", FITTED)):
         """
         old, new = (cdist(u @ self.whitener.T, c @ self.whitener.T) for c in (self.centres, taught))
         return np.hstack([old, new]).min(axis=1) ** 2 - (old**2).std(axis=1)
-
-    def rehearsal(self) -> tuple[np.ndarray, np.ndarray]:
-        """Points (K * REHEARSED, d) of the old emotions, each time the same, and their classes."""
-        y = np.repeat(np.arange(len(self.centres)), REHEARSED)
-        noise = np.random.default_rng(0).normal(size=(len(y), len(self.whitener)))
-        return self.centres[y] + np.linalg.solve(self.whitener, noise.T).T, y
 
 
 class Note(namedtuple("Note", "x kind emotion voice step")):
@@ -63,6 +58,16 @@ class Heard(namedtuple("Heard", "probabilities unknown pad cluster")):
     Unknown: the share of clips of taught emotions that look less strange. Cluster: of unnamed
     clips, -1 where none is near.
     """
+
+
+def rehearsal(centres, whitener) -> tuple[np.ndarray, np.ndarray]:
+    """Points (K * REHEARSED, d) of the old emotions, each time the same, and their classes.
+
+    Drawn from Gaussians of centres (K, d), all of covariance (whitenerᵀ whitener)⁻¹ (lesson 10).
+    """
+    y = np.repeat(np.arange(len(centres)), REHEARSED)
+    noise = np.random.default_rng(0).normal(size=(len(y), len(whitener)))
+    return centres[y] + np.linalg.solve(whitener, noise.T).T, y
 
 
 def learn(head, Z, y, rates, steps=30) -> np.ndarray:
@@ -123,7 +128,7 @@ class Listener:
             d = np.linalg.norm(at - table[:K], axis=1)
             grown.append((d - d.mean()) / max(np.ptp(d), 1e-9) @ head[None] / K)  # source 2, eq. 6
             table.append(self.pad.get(self.names_[c], at))
-        grown, (old, old_y) = np.vstack(grown), view.rehearsal()
+        grown, (old, old_y) = np.vstack(grown), rehearsal(view.centres, view.whitener)
         # The steps are taken among the components, where the Gaussians are.
         basis = block_diag(view.components, 1)
         rows = np.pad(np.vstack([old, u]), ((0, 0), (0, 1)), constant_values=1)

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from helpers.distances import MinMinusStd
 from helpers.emotions import PAD
 from helpers.errors import CourseError
-from helpers.listener import LATEST, Listener, Note, learn
+from helpers.listener import LATEST, REHEARSED, Listener, Note, learn, rehearsal
 from tools import make_head
 
 CLASSES = ("neutral", "happy", "sad", "angry")
@@ -217,6 +217,18 @@ def test_wrong_arrays_are_refused_and_change_nothing(listener, bad):
     with pytest.raises(CourseError):
         listener.learn(bad, "calm")
     assert listener.notes == []
+
+
+def test_rehearsal_draws_from_the_gaussians_of_the_old():
+    rng = np.random.default_rng(0)
+    centres, spread = 9 * rng.normal(size=(5, 3)), np.tril(rng.normal(size=(3, 3))) + 2 * np.eye(3)
+    points, y = rehearsal(centres, np.linalg.inv(spread))
+    assert np.bincount(y).tolist() == [REHEARSED] * 5
+    means = np.stack([points[y == c].mean(axis=0) for c in range(5)])
+    covariance = spread @ spread.T
+    assert np.allclose(means, centres, atol=0.35 * np.sqrt(covariance.max()))
+    assert np.abs(np.cov((points - centres[y]).T) - covariance).max() < 0.2 * covariance.max()
+    assert np.array_equal(rehearsal(centres, np.linalg.inv(spread))[0], points)
 
 
 def test_learning_follows_the_gradient():

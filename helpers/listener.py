@@ -29,7 +29,7 @@ class View(namedtuple("View", FITTED)):
     """K emotions as they were taught at first: a voice taken out of each clip, or none.
 
     A clip x lies at z = (x - mean) / scale, (H,); its logits are z @ weight.T + bias, (K, H) and
-    (K,), over the temperature.
+    (K,), over the temperature, which stays when emotions are added (lesson 10 says why).
     u = components @ z, (d, H), has one Gaussian an emotion: centres (K, d), all of covariance
     (whitenerᵀ whitener)⁻¹. Quantiles (q,): of the strangeness of taught emotions, in clips of new
     speakers.

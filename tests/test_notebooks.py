@@ -155,7 +155,8 @@ RECORDED = {
         "loop_accuracy_random_questions_enrolled": (0.3, 0.46),
         "loop_gain_over_random": (-0.05, 0.1), "loop_gain_over_random_enrolled": (0.03, 0.2),
         "loop_accuracy_pad_enrolled": (0.28, 0.48), "loop_questions_asked_enrolled": (2, 12),
-        "nll_gain_refit_enrolled": (-0.1, 0.3),
+        "nll_gain_refit_enrolled": (-0.1, 0.3), "nll_gain_refit_k10_enrolled": (0, 0.3),
+        "nll_gain_points_k10_enrolled": (-0.1, 0.3),
     },
     "11_multilabel_calibration": {
         # Of the corpus alone: the rule 1/K, agreement, one rater against the others.

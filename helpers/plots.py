@@ -163,8 +163,8 @@ def intervals(ax, names, values, lows, highs, xlabel: str, reference: float | No
     return ax
 
 
-def slider(draw, label: str, low: float, high: float, at: float) -> None:
-    """A slider from ``low`` to ``high`` over the figure that ``draw(value)`` returns.
+def slider(draw, label: str, low: float, high: float, at: float, step: float = 0.01) -> None:
+    """A slider from ``low`` to ``high`` by ``step`` over the figure that ``draw(value)`` returns.
 
     In a run nobody moves it: there the figure of ``at`` stands alone. Its own image, and not the
     output widget of ``interact``: for that one nbclient writes to the kernel while it waits for an
@@ -178,7 +178,7 @@ def slider(draw, label: str, low: float, high: float, at: float) -> None:
         draw(at)
         return plt.show()
     picture, options = Image(), {"description": label, "continuous_update": False}
-    knob = FloatSlider(value=at, min=low, max=high, step=0.01, **options)
+    knob = FloatSlider(value=at, min=low, max=high, step=step, **options)
 
     def move(_=None):
         figure, png = draw(knob.value), io.BytesIO()

@@ -38,6 +38,14 @@ def test_a_check_that_cannot_fail_is_seen(check):
     assert proof({}, EXERCISE, check)["failed"] == {}
 
 
+def test_every_step_of_a_check_has_to_fail():
+    space = {}
+    seen = Proof(space)
+    exec(EXERCISE, space)
+    found = json.loads(seen.prove(students.stub(EXERCISE), CHECK, "# Step 2\ndouble", CHECK))
+    assert list(found["failed"]) == ["check 1", "check 3"]
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [("a", "a[0] = 9"), ("rng", "rng.normal()"), ("kept", "kept[0].append(1)"), ("a", "a.sort()")],

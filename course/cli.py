@@ -25,9 +25,9 @@ Corpora lie in data/corpora, or in the folder that SER_CORPORA names.
 Exit status: 0 all went well, 1 something failed (one line says what), 2 the command makes no sense.
 """
 
-PERSONAL = """What is enrolled or taught is kept as embeddings, without audio: personal data, in the
-folder that SER_LISTENER names, or data/listener. Delete it, or use the page of listen, to forget.
-Not for diagnosis, surveillance or hiring; the EU AI Act forbids it at work and in schools."""
+PERSONAL = """Embeddings of voices and lessons are personal data (SER_LISTENER, data/listener): the
+page of listen forgets. A voice not enrolled is often misheard, unknown emotions told by chance:
+docs/figures.md. Not for diagnosis, surveillance, hiring; nor at work, in schools (EU AI Act)."""
 
 OPTIONS = ("--corpus", "--encoder", "--seed", "--profile", "--out", "--workers", "--scheduler")
 OPTIONS += ("--json", "--learn", "--voice", "--handout", "--help", "--no-report")

@@ -18,7 +18,7 @@ from course.memory import Memory, named
 from course.settings import ROOT, UsageError
 from helpers import audio, emotions
 from helpers.errors import CourseError, printable
-from helpers.listener import Heard, Listener, View
+from helpers.listener import Channel, Heard, Listener, View
 from helpers.tree import Tree
 from helpers.voice import Voice
 
@@ -28,8 +28,8 @@ BATCH = 600 * audio.SAMPLE_RATE  # samples that are held at once
 FLAGGED = 0.1  # share of clips of taught emotions, by new speakers, that are called unknown
 
 
-def read_head(folder: Path) -> tuple[Listener, dict]:
-    """A listener that nobody has taught yet; CourseError when it is absent or does not fit."""
+def read_head(folder: Path) -> tuple[Listener, Channel, dict]:
+    """A listener that nobody has taught, and of what it is made; CourseError if unreadable."""
     try:
         about = json.loads((folder / "head.json").read_text(encoding="utf-8"))
         arrays = load_file(folder / "head.safetensors")
@@ -40,7 +40,9 @@ def read_head(folder: Path) -> tuple[Listener, dict]:
         voice.tau_, voice.voices_ = about["tau"], {}
         if any(v.weight.shape != (len(about["classes"]), len(voice.mean_)) for v in views):
             raise ValueError("weights and classes do not fit together")
-        return Listener(about["classes"], views, voice, emotions.PAD, about["delta"]), about
+        channel = Channel(*(arrays[f"channel.{part}"] for part in Channel._fields))
+        listener = Listener(about["classes"], views, voice, emotions.PAD, about["delta"])
+        return listener, channel, about
     except (OSError, KeyError, ValueError, SafetensorError) as error:
         remedy = "restore it with git checkout data/head, or make it: python -m tools.make_head"
         raise CourseError(f"{folder}: no classification head to read ({error}); {remedy}") from None
@@ -87,7 +89,7 @@ class Ears:
     """
 
     def __init__(self):
-        self.listener, self.about = read_head(HEAD)
+        self.listener, self.channel, self.about = read_head(HEAD)
         self.memory = Memory(self.listener, self.about["encoder_key"])
         self._encoder = None
 
@@ -107,9 +109,15 @@ class Ears:
         return np.stack(means)
 
     def hear(self, X, voice: str = "") -> list[dict]:
-        """What is heard in embeddings (n, H), see ``describe``."""
+        """What is heard in embeddings (n, H), see ``describe``, and if the head knows the like.
+
+        ``unlike``: the share of clips of the corpora that taught it, by speakers never met, whose
+        voice and channel are less strange.
+        """
         described = describe(self.listener.hear(X, voice), self.listener.names_)
-        return [about | {"voice": voice or None} for about in described]
+        unlike = self.channel.unlike(X, self.listener.views[0]).round(4).tolist()
+        return [about | {"voice": voice or None, "unlike": far}
+                for about, far in zip(described, unlike, strict=True)]  # fmt: skip
 
 
 def predict(words: list[str], learn: str = "", voice: str = "") -> tuple[list, list, Ears]:
@@ -159,6 +167,9 @@ def show(words: list[str], as_json: bool, learn: str | None, voice: str | None) 
         f"{d['file']}: long; heard in {d['pieces']} pieces of up to {audio.WINDOW_S:.0f} s"
         for d in found if d["pieces"] > 1
     ]  # fmt: skip
+    if not voice and (far := sum(d["unlike"] > 1 - FLAGGED for d in found)):
+        line = "a voice or channel unlike all that were taught: believe less, or enrol (--voice)"
+        long.append(f"{far} of {len(found)}: {line}")
     for line in problems + long:
         print(f"ser-course: {line}", file=sys.stderr)
     about, listener = ears.about, ears.listener

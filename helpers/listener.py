@@ -44,6 +44,20 @@ class View(namedtuple("View", FITTED)):
         return np.hstack([old, new]).min(axis=1) ** 2 - (old**2).std(axis=1)
 
 
+class Channel(namedtuple("Channel", "centres whitener quantiles")):
+    """Corpora that a `View` was taught on: do a voice and its microphone belong to one of them?
+
+    Each is a Gaussian among the view's components: centres (N, d), covariance as in `View`.
+    Quantiles (q,): of the least squared distance, in clips of their speakers whom it never met.
+    """
+
+    def unlike(self, X, view) -> np.ndarray:
+        """Share of clips of these corpora that lie nearer than X (m, H): (m,)."""
+        u = (X - view.mean) / view.scale @ view.components.T
+        apart = cdist(u @ self.whitener.T, self.centres @ self.whitener.T).min(axis=1) ** 2
+        return np.searchsorted(self.quantiles, apart) / len(self.quantiles)
+
+
 class Note(namedtuple("Note", "x kind emotion voice step")):
     """A clip that a user gave: personal data.
 

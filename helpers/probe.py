@@ -22,11 +22,11 @@ class Choice(NamedTuple):
     scores: np.ndarray
 
 
-def fit(X, y, C: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+def fit(X, y, C: float = 0.1, weights=None) -> tuple[np.ndarray, np.ndarray]:
     """Weight (K, H) and bias (K,) of ``logits = X @ weight.T + bias``, classes as in ``np.unique``.
 
-    ``C`` is scikit-learn's: the smaller, the stronger the pull to zero. Two classes share what
-    scikit-learn gives as one logit, half each.
+    ``C`` is scikit-learn's: the smaller, the stronger the pull to zero. ``weights (n,)`` of the
+    rows: None, all alike. Two classes share what scikit-learn gives as one logit, half each.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
@@ -34,7 +34,7 @@ def fit(X, y, C: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
     if len(np.unique(y)) < 2:
         raise CourseError("a probe needs rows of two classes or more")
     scaler = StandardScaler().fit(X)
-    model = LogisticRegression(C=C, max_iter=300).fit(scaler.transform(X), y)
+    model = LogisticRegression(C=C, max_iter=300).fit(scaler.transform(X), y, weights)
     weight = model.coef_ / scaler.scale_
     bias = model.intercept_ - weight @ scaler.mean_
     if len(weight) == 1:

@@ -17,7 +17,7 @@ from conftest import write_lesson
 from course import cli, predict, settings
 from helpers import emotions
 from helpers.errors import CourseError
-from helpers.listener import Heard, Listener, View
+from helpers.listener import Channel, Heard, Listener, View
 from helpers.voice import Voice
 from tools.make_head import write_head
 
@@ -99,16 +99,18 @@ def a_head(folder, size=4):
     voice = Voice().fit(rng.normal(size=(8, size)), np.repeat(["a", "b"], 4))
     listener = Listener(("neutral", "happy", "sad"), [view, view], voice, emotions.PAD, 0.2)
     about = {"encoder": "embedded", "encoder_key": "other", "corpus": "embedded", "licence": "CC0"}
-    write_head(listener, about, folder)
+    near = Channel(np.zeros((1, 2)), np.eye(2), np.linspace(0, 1e9, 50))
+    write_head(listener, near, about, folder)
     return listener
 
 
 def test_head_survives_the_disk_and_its_probabilities_sum_to_one(tmp_path):
     head = a_head(tmp_path)
-    read, about = predict.read_head(tmp_path)
+    read, near, about = predict.read_head(tmp_path)
     x = np.random.default_rng(1).normal(size=(5, 4))
     for a, b in zip(read.hear(x), head.hear(x), strict=True):
         assert np.allclose(a, b, atol=1e-6)
+    assert near.unlike(np.array([[0.0] * 4, [1e6] * 4]), read.views[0]).tolist() == [0, 1]
     assert about["classes"] == ["neutral", "happy", "sad"]
     assert np.allclose(read.hear(x).probabilities.sum(1), 1)
     (tmp_path / "head.safetensors").write_bytes(b"half")

@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 import soundfile
 from awkward import WEBM, sound
-from test_memory import a_listener
+from test_memory import D, a_listener
 
 from course import listen
 from course.memory import Memory
 from helpers import corpora
+from helpers.listener import Channel
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -35,6 +36,7 @@ class Ears:
     def __init__(self):
         self.listener, self.about = a_listener(), {"corpus": "embedded", "licence": "CC0"}
         self.memory = Memory(self.listener, "key")
+        self.channel = Channel(np.zeros((1, D)), np.eye(D), np.full(9, 1e9))
 
     def embed(self, clips):
         loud = [np.std(np.concatenate(clip)) for clip in clips]

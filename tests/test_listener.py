@@ -63,7 +63,7 @@ def test_a_new_listener_hears_what_its_head_hears(made, listener, people):
     assert np.allclose(heard.probabilities, raised / raised.sum(1, keepdims=True), atol=1e-5)
     assert np.allclose(heard.pad, heard.probabilities @ [PAD[c] for c in CLASSES])
     assert ((heard.unknown >= 0) & (heard.unknown <= 1)).all() and (heard.cluster == -1).all()
-    assert made[1]["anybody"]["uar_unseen_speakers"] > 0.7
+    assert made[1]["anybody"]["uar_unmet"] > 0.7
 
 
 def test_strangeness_is_the_recommended_detector(listener, people):
@@ -242,3 +242,32 @@ def test_learning_follows_the_gradient():
     assert np.allclose(found, wanted - wanted.mean(axis=0), atol=0.02)
     frozen = learn(np.ones((3, 4)), Z, y, np.array([0, 0, 1.0]), 5)
     assert (frozen[:2] == 1).all() and (frozen[2] != 1).any()
+
+
+def test_another_microphone_is_unlike_all_that_were_taught(made, people):
+    """Two corpora that differ by a shift; a third shift is strange, a new speaker is not."""
+    parts = [(c, s) for s in range(24) for c in CLASSES for _ in range(5)]
+    X = np.concatenate([people(c, 1, s) for c, s in parts])
+    y = np.array([CLASSES.index(c) for c, _ in parts])
+    speakers, corpus = np.array([s for _, s in parts]), np.array([s % 2 for _, s in parts])
+    shift = np.eye(WIDTH)[6:8] * 12
+    X = X + shift[corpus]
+    view = make_head.view(X, y, corpus, 1e-2)
+    near = make_head.channel(X, y, speakers, corpus, view)
+    new = np.concatenate([people(c, 3, s) for s in range(24, 32) for c in CLASSES])
+    assert 0.3 < near.unlike(new + shift[0], view).mean() < 0.7
+    assert 0.3 < near.unlike(new + shift[1], view).mean() < 0.7
+    assert near.unlike(new - shift[1], view).mean() > 0.9
+
+
+def test_corpora_and_their_emotions_weigh_the_same():
+    corpus = np.repeat(["a", "b"], [300, 60])
+    y = np.r_[np.repeat([0, 1], [250, 50]), np.repeat([0, 1, 2], [25, 30, 5])]
+    weights = make_head.balanced(y, corpus)
+    mass = {(n, c): weights[(corpus == n) & (y == c)].sum() for n in "ab" for c in range(3)}
+    assert weights.mean() == pytest.approx(1)
+    assert mass["a", 0] == pytest.approx(mass["a", 1]) == pytest.approx(90)
+    # the third class has few clips, but nobody has more
+    assert mass["b", 0] == pytest.approx(mass["b", 1]) == pytest.approx(mass["b", 2]) == 60
+    few = make_head.balanced(np.r_[y, [1] * 10, [0] * 300], np.r_[corpus, ["c"] * 310])
+    assert few[-310:-300].sum() == 0 and few[-300:].sum() == pytest.approx(670 / 3)

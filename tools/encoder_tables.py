@@ -1,4 +1,4 @@
-"""Tables of the embedded encoder's card, as header and rows: `write_tables.py` puts them there."""
+"""Tables of the embedded encoder and of the head: header and rows, for `write_tables.py`."""
 
 import json
 from pathlib import Path
@@ -66,3 +66,28 @@ def speed() -> Table:
         body.append([name, real, times, f"{rate['share_of_matrix_rate'] * 100:.0f} %"])
     header = [f"{found['threads']} threads, {found['cpu']}", "times real time"]
     return [*header, "times the plain loop", "of the machine's matrix-product rate"], body
+
+
+def head(titles: dict[str, str]) -> Table:
+    """What `ser-course predict` is worth on corpora that no part of its head had met."""
+    kept = json.loads((REFERENCE / "head.json").read_text(encoding="utf-8"))["corpora"]
+    lines = {"UAR": "uar", "NLL, nats": "nll", "ECE": "ece", "AUROC of unknown": "auroc_unknown"}
+    body = [
+        ["speakers, clips scored", *(f"{c['speakers']}, {c['clips']}" for c in kept.values())],
+        ["UAR by chance", *(f"{c['chance']:.2f}" for c in kept.values())],
+        ["UAR, taught on other speakers of it", *(f"{c['uar_within']:.2f}" for c in kept.values())],
+    ]
+    told = {"anybody": "", "enrolled": ", with a voice"}
+    for what, key in lines.items():
+        for kind, voice in told.items():
+            for origin, by in (("", ""), ("_synthetic", ", taught by synthetic voices")):
+                found = [c[kind + origin].get(key) for c in kept.values()]
+                body.append([what + voice + by, *map(_ends, found)])
+    for kind, voice in told.items():
+        less = [_ends(c[f"{kind}_nll_less"]) for c in kept.values()]
+        body.append([f"NLL less than taught by synthetic voices{voice}", *less])
+    return ["", *(titles[name] for name in kept)], body
+
+
+def _ends(found: list | None) -> str:
+    return "{:.2f} [{:.2f}, {:.2f}]".format(*(x + 0 for x in found)) if found else "–"

@@ -256,6 +256,7 @@ TABLES = {
     "hours": lambda: rows(*encoder_tables.hours()),
     "pilots": lambda: rows(*encoder_tables.pilots()),
     "speed": lambda: rows(*encoder_tables.speed()),
+    "head": lambda: rows(*encoder_tables.head(TITLES | {"nemo": "nEMO"})),
 }
 
 

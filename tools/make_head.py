@@ -13,7 +13,6 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from safetensors.numpy import save_file
 from scipy.spatial.distance import cdist
 from sklearn.covariance import ledoit_wolf
@@ -31,15 +30,13 @@ from helpers.files import write_json
 from helpers.listener import Channel, Listener, View
 from helpers.metrics import uar
 from helpers.voice import SIZE, Voice, draw
+from tools import nemo
 
 CACHE = "runs/head"
 TAUGHT = ("ravdess", "nemo", "crema_d")
 CLASSES = ("neutral", "happy", "sad", "angry", "surprised")
 STRENGTHS = (1e-4, 1e-3, 1e-2)
 FEWEST = 20  # clips of an emotion in a corpus, or they are left out: each would weigh too much
-NEMO = dict(anger="angry", fear="fearful", happiness="happy", neutral="neutral", sadness="sad")
-NEMO |= {"surprise": "surprised", "surprised": "surprised"}
-EVERY = 3  # of nEMO every third clip: its nine speakers say the same sentences
 NOTICE = (
     "taught on RAVDESS (Livingstone & Russo 2018, CC BY-NC-SA 4.0), nEMO (Christop 2024, CC "
     "BY-NC-SA 4.0) and CREMA-D (Cao et al. 2014; made from its database, which is under ODbL 1.0)"
@@ -48,13 +45,7 @@ NOTICE = (
 
 def clips(corpus: str, encoder) -> tuple:
     """Embeddings (n, H), emotions, speakers and names of the corpora (n,) of all usable clips."""
-    if corpus == "nemo":
-        paths = sorted((corpora.root() / "nemo" / "samples").iterdir())[::EVERY]
-        parts = [path.stem.split("_") for path in paths]
-        frame = pd.DataFrame({"path": paths, "emotion": [NEMO[p[1]] for p in parts]})
-        frame["speaker"] = [f"nemo/{p[0]}" for p in parts]
-    else:
-        frame = corpora.frame(corpus)
+    frame = nemo.frame() if corpus == "nemo" else corpora.frame(corpus)
     if corpus == "crema_d":  # what an actor was asked for is not what listeners hear
         frame["emotion"] = frame["votes"].map(majority)
         frame = frame[frame["emotion"].notna()]

@@ -78,6 +78,7 @@ def test_the_loop_as_the_page_asks_for_it(page):
         "unknown",
         "decision",
         "pad",
+        "unlike",
     }
     assert sum(heard["probabilities"].values()) == pytest.approx(1, abs=0.001)
     assert len(heard["peaks"]) == 240 and heard["seconds"] == 0.5
@@ -295,6 +296,11 @@ def test_a_browser_speaks_enrols_teaches_and_asks_nobody_else(page, browser, wid
     mark = "document.querySelector('#unknown b')"
     at = seen.js(f"{mark}.offsetLeft / {mark}.parentElement.clientWidth")
     assert at == pytest.approx(0.9, abs=0.02)  # the threshold stands where it is
+    assert seen.js("document.getElementById('unlike').hidden")
+    seen.js("heard.unlike = 0.99; showHeard()")
+    assert not seen.js("document.getElementById('unlike').hidden")
+    seen.js("heard.voice = 'Anna'; showHeard()")
+    assert seen.js("document.getElementById('unlike').hidden")
     # Two sentences of a voice, then a lesson in it, and all of it taken back.
     seen.js("$('name').value = 'Anna'; $('enrol').click()")
     for count in (1, 2):

@@ -46,15 +46,14 @@ def one(words: list[str], out: str, where: str, environment: dict[str, str]) -> 
     command = [sys.executable, "-m", "course.workers", "run", *words, "--out", out]
     options = {"cwd": where, "env": os.environ | environment, "stdin": subprocess.PIPE}
     options["env"].pop("MALLOC_TRIM_THRESHOLD_", None)  # Dask's: it slows whatever asks for tensors
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         try:
-            child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, **options)
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, **options) as run:
+                status = run.wait()  # its stdin stays open for as long as this process lives
         except FileNotFoundError:
             return {"place": place, "status": 1, "said": [f"no folder {where} on this worker"]}
-        status = child.wait()  # its stdin stays open for as long as this process lives
-        child.stdin.close()
-        errors.seek(0)
-        said = errors.read().splitlines()
+        log.seek(0)
+        said = log.read().splitlines()
     own = [line.removeprefix("ser-course: ") for line in said if line.startswith("ser-course: ")]
     own = [line for line in own if not line.startswith("failed lessons as far")]
     return {"place": place, "status": status, "said": own or said[-1:]}
@@ -62,6 +61,7 @@ def one(words: list[str], out: str, where: str, environment: dict[str, str]) -> 
 
 def _leash() -> None:
     """End this process when stdin closes: nobody waits for it any more."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored below a shell's background
 
     def watch():
         os.read(0, 1)  # not sys.stdin, whose lock may be asked for when Python ends

@@ -163,14 +163,14 @@ def show(words: list[str], as_json: bool, learn: str | None, voice: str | None) 
     learn = "" if learn is None else named(learn, emotion=True)
     voice = "" if voice is None else named(voice)
     found, problems, ears = predict(words, learn, voice)
-    long = [
+    notes = [
         f"{d['file']}: long; heard in {d['pieces']} pieces of up to {audio.WINDOW_S:.0f} s"
         for d in found if d["pieces"] > 1
     ]  # fmt: skip
     if not voice and (far := sum(d["unlike"] > 1 - FLAGGED for d in found)):
         line = "a voice or channel unlike all that were taught: believe less, or enrol (--voice)"
-        long.append(f"{far} of {len(found)}: {line}")
-    for line in problems + long:
+        notes.append(f"{far} of {len(found)}: {line}")
+    for line in problems + notes:
         print(f"ser-course: {line}", file=sys.stderr)
     about, listener = ears.about, ears.listener
     known = {"emotions": listener.names_, "voices": listener.voices_}

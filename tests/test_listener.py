@@ -10,7 +10,7 @@ from helpers.distances import MinMinusStd
 from helpers.emotions import PAD
 from helpers.errors import CourseError
 from helpers.listener import LATEST, REHEARSED, Listener, Note, learn, rehearsal
-from tools import make_head
+from tools import make_head, measure_head
 
 CLASSES = ("neutral", "happy", "sad", "angry")
 WIDTH = 16
@@ -271,3 +271,19 @@ def test_corpora_and_their_emotions_weigh_the_same():
     assert mass["b", 0] == pytest.approx(mass["b", 1]) == pytest.approx(mass["b", 2]) == 60
     few = make_head.balanced(np.r_[y, [1] * 10, [0] * 300], np.r_[corpus, ["c"] * 310])
     assert few[-310:-300].sum() == 0 and few[-300:].sum() == pytest.approx(670 / 3)
+
+
+def test_the_measure_of_a_head_enrols_each_speaker_by_their_own_clips(listener, people):
+    parts = [(c, s) for s in (30, 31) for c in CLASSES for _ in range(4)]
+    X = np.concatenate([people(c, 1, s) for c, s in parts])
+    speakers = np.array([f"s{s}" for _, s in parts])
+    enrolled, scored = np.arange(0, len(X), 4), np.setdiff1d(np.arange(len(X)), np.arange(0, 99, 4))
+    scored = np.random.default_rng(0).permutation(scored)  # speakers come in any order
+    anybody, own = measure_head.heard(listener, X, speakers, scored, enrolled)
+    assert np.allclose(anybody.probabilities, listener.hear(X[scored]).probabilities)
+    for name in ("s30", "s31"):
+        rows = speakers[scored] == name
+        listener.enrol(X[enrolled][speakers[enrolled] == name], name)
+        assert np.allclose(own.unknown[rows], listener.hear(X[scored][rows], name).unknown)
+        listener.forget()
+    assert not np.allclose(own.probabilities, anybody.probabilities) and not listener.notes

@@ -34,7 +34,7 @@ from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model
 from helpers.errors import CourseError
 from tools.heard_clips import APART, VALID, Clips
 from tools.student import SHIFT, fit_projection, new_student, settle_norm, states, whiten_filters
-from tools.teacher_targets import autocast
+from tools.teacher_targets import DEVICE, autocast
 
 RATE, BLOCK_RATE, WARM_UP = 5e-4, 2e-4, 200  # of what is new, of the blocks; steps
 AGAIN = 0.6  # of these rates, in a round that starts from a trained student
@@ -63,7 +63,7 @@ class Run:
     """
 
     def __init__(self, student: Wav2Vec2Model, asked: dict, front: int = 0, scale: float = 1.0):
-        self.student, self.asked, self.front = student.train(), asked, front
+        self.student, self.asked, self.front = student.to(DEVICE).train(), asked, front
         student.feature_extractor._requires_grad = False  # it would ask for gradients of the wave
         groups = {}
         for name, value in student.named_parameters():
@@ -126,7 +126,7 @@ class Run:
         self.step, self.seconds = note["step"], note["seconds"]
         self.cpu_seconds = note["cpu_seconds"]
         self.student.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith("net.")})
-        self.average = {k[4:]: v for k, v in state.items() if k.startswith("avg.")}
+        self.average = {k[4:]: v.to(DEVICE) for k, v in state.items() if k.startswith("avg.")}
         full, entries = self.optimiser.state_dict(), {}
         for key, value in state.items():
             if key.startswith("opt."):
@@ -141,7 +141,7 @@ def validate(run: Run, clips: Clips) -> np.ndarray:
     found = []
     for i in range(0, len(clips.valid), 16):
         batch = clips.batch(clips.crop(k, 0, VALID) for k in clips.valid[i : i + 16])
-        found.append(run.losses(*batch, clips)[1].numpy())
+        found.append(run.losses(*batch, clips)[1].cpu().numpy())
     return np.mean(found, 0)
 
 
@@ -165,9 +165,9 @@ def train(run: Run, clips: Clips, budget: float, checkpoint: Path, clock=time.ti
             run.cpu_seconds, worked = run.cpu_seconds + cpu - worked, cpu
             if run.seconds >= budget / 2:
                 run.follow()
-            recent.append(parts.mean(1).numpy())
+            recent.append(parts.mean(1))
             if run.step % 50 == 0:
-                (l1, cosine, pooled), recent = np.mean(recent, 0), []
+                (l1, cosine, pooled), recent = torch.stack(recent).mean(0).tolist(), []
                 print(
                     f"step {run.step}  L1 {l1:.4f}  cosine {cosine:.4f}  pooled {pooled:.4f}  "
                     f"last {' '.join(f'{c:.3f}' for c in parts[1])}  "
@@ -197,6 +197,7 @@ def export(run: Run, clips: Clips, out: Path, start: Path | None) -> None:
             "minutes": round(run.seconds / 60, 2),
             "cpu_minutes": round(run.cpu_seconds / 60, 2),
             "asked": {k: v for k, v in run.asked.items() if k != "--start"},
+            "device": torch.cuda.get_device_name() if DEVICE == "cuda" else "cpu",
             "parameters": sum(p.numel() for p in run.student.parameters()),
             "held_out_l1": l1,
             "held_out_cosine": cosine,
@@ -219,6 +220,11 @@ def options() -> argparse.Namespace:
     parser.add_argument("--start", type=Path, help="go on from this encoder (a second round)")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--frames", type=int, default=1024, help="of a batch")
+    parser.add_argument(
+        "--scale",
+        type=float,
+        help="of the learning rates: 1, or 0.6 with --start; more frames, more",
+    )
     new = parser.add_argument_group("a new encoder (ignored with --start)")
     new.add_argument("--blocks", type=int, default=3, help="copied from the teacher")
     new.add_argument("--channels", type=int, nargs=3, default=[512, 384, 512])
@@ -237,15 +243,16 @@ def prepare(given: argparse.Namespace) -> tuple[Run, Clips]:
         "--minutes": given.minutes,
         "--cpu": given.cpu,
         "--frames": given.frames,
+        "--scale": given.scale,
     }
     if given.start:
         student = Wav2Vec2Model.from_pretrained(given.start, dtype=torch.float32)
         clips = Clips(given.targets, student.config.num_hidden_layers, given.frames)
-        return Run(student, asked, scale=AGAIN), clips
+        return Run(student, asked, scale=given.scale or AGAIN), clips
     asked |= {k: getattr(given, k[2:]) for k in ("--blocks", "--channels", "--front")}
     clips = Clips(given.targets, given.blocks, given.frames)
     student = new_student(clips.teacher, given.blocks, given.channels)
-    return Run(student, asked, given.front), clips
+    return Run(student, asked, given.front, given.scale or 1.0), clips
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from helpers.errors import CourseError
-from tools.teacher_targets import STRIDE, corpus_of, held_out, hours, read
+from tools.teacher_targets import DEVICE, STRIDE, corpus_of, held_out, hours, read
 
 # Frames of a crop. Most clips of EmoGator have exactly 92.
 LENGTHS, CHANCES = (64, 92, 128, 176), (0.2, 0.3, 0.3, 0.2)
@@ -19,9 +19,10 @@ APART = 2**31  # number of the first batch that no training step uses
 
 
 class Clips:
-    """Crops of what `teacher_targets.py` wrote, from memory maps: layers 0 to `depth`.
+    """Crops of what `teacher_targets.py` wrote: layers 0 to `depth`.
 
-    `frames`: about so many in a batch.
+    Read from memory maps, or from a GPU's memory, which has to hold all of it. `frames`: about so
+    many in a batch.
     """
 
     def __init__(self, folders, depth: int, frames: int = 1024):
@@ -40,7 +41,8 @@ class Clips:
         first = self.parts[0][1]
         rows = np.sort(np.random.default_rng(0).choice(len(first), min(6000, len(first)), False))
         sample = first[rows, : depth + 1].astype(np.float32)
-        self.mean, self.std = torch.tensor(sample.mean(0)), torch.tensor(sample.std(0) + 1e-3)
+        self.mean = torch.tensor(sample.mean(0), device=DEVICE)
+        self.std = torch.tensor(sample.std(0) + 1e-3, device=DEVICE)
         self.train = [k for k, item in enumerate(self.items) if not held_out(item[3])]
         self.valid = [
             k
@@ -49,24 +51,30 @@ class Clips:
         ][::6]
         if not (self.train and self.valid):
             raise CourseError("--targets: too few clips; some must train and some be held out")
+        self.levels = [levels(audio, edges) for audio, _, edges, _ in self.parts]
+        self.parts = [
+            (torch.from_numpy(audio).to(DEVICE), torch.from_numpy(states).to(DEVICE), edges, starts)
+            for audio, states, edges, starts in self.parts
+        ]
         self.frames = np.array([self.items[k][2] for k in self.train])
         self.weight = np.array([DRAW[corpus_of(self.items[k][3])] for k in self.train])
 
     def crop(self, k: int, start: int, length: int):
         part, i, _, _ = self.items[k]
         audio, targets, edges, starts = self.parts[part]
-        clip = audio[edges[i] : edges[i + 1]].astype(np.float32)
-        piece = clip[start * STRIDE : (start + length) * STRIDE + 80]
+        begin, first = edges[i] + start * STRIDE, starts[i] + start
         return (
-            (piece - clip.mean()) / (clip.std() + 1e-5 * 32768),
-            targets[starts[i] + start : starts[i] + start + length, : self.depth + 1],
+            audio[begin : begin + length * STRIDE + 80],
+            targets[first : first + length, : self.depth + 1],
+            self.levels[part][i],
         )
 
     def batch(self, crops):
-        waves, targets = zip(*crops, strict=True)
+        waves, targets, level = zip(*crops, strict=True)
+        mean, deviation = torch.tensor(np.stack(level), device=DEVICE).T[:, :, None]
         return (
-            torch.tensor(np.stack(waves)),
-            (torch.tensor(np.stack(targets)).float() - self.mean) / self.std,
+            (torch.stack(waves).float() - mean) / deviation,
+            (torch.stack(targets).float() - self.mean) / self.std,
         )
 
     def apart(self, count: int):
@@ -87,38 +95,53 @@ class Clips:
         return perturb(waves, rng), targets
 
 
+def levels(audio: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Mean and deviation of each clip `(clips, 2)`, in int16 units."""
+    found = np.ones((len(edges) - 1, 2), np.float32)
+    for i in np.flatnonzero(np.diff(edges)):
+        clip = audio[edges[i] : edges[i + 1]].astype(np.float32)
+        found[i] = clip.mean(), clip.std() + 1e-5 * 32768
+    return found
+
+
 def perturb(waves: torch.Tensor, rng) -> torch.Tensor:
     """Another room, microphone and background for `waves` `(batch, samples)`."""
     size, length = waves.shape
     torch.manual_seed(int(rng.integers(2**31)))
+
+    def there(values):
+        return torch.tensor(values, dtype=torch.float32, device=waves.device)
+
+    def some(share):  # rows; indices, for a mask would make a GPU wait
+        return torch.tensor(np.flatnonzero(rng.random(size) < share), device=waves.device)
+
+    def noise_like(*shape):
+        return torch.randn(*shape, device=waves.device)
+
     kHz = np.linspace(0, 8, length // 2 + 1)
-    curve = sum(
-        rng.normal(0, 3, (size, 1)) * np.cos(np.pi * k * np.log1p(kHz) / np.log(9))
-        for k in range(1, 5)
-    )
-    curve[rng.random(size) < 0.4] = 0
+    bends = np.cos(np.pi * np.arange(1, 5)[:, None] * np.log1p(kHz) / np.log(9))
+    heights = rng.normal(0, 3, (size, 4)) * (rng.random((size, 1)) >= 0.4)
     edge = np.where(rng.random(size) < 0.15, rng.uniform(3, 7, size), 99)[:, None]
-    gain = 10 ** (curve / 20) / (1 + (kHz / edge) ** 8)
-    spectrum = torch.fft.rfft(waves) * torch.tensor(gain, dtype=torch.float32)
-    room = torch.tensor(rng.random(size) < 0.25)
-    if room.any():
-        count, decay = int(room.sum()), torch.arange(4800) / 16000
-        tail = torch.tensor(rng.uniform(0.02, 0.12, (count, 1)), dtype=torch.float32)
-        response = torch.randn(count, 4800) * torch.exp(-decay / tail) * 0.06
+    gain = 10 ** (there(heights) @ there(bends) / 20) / (1 + (there(kHz) / there(edge)) ** 8)
+    spectrum = torch.fft.rfft(waves) * gain
+    room = some(0.25)
+    if len(room):
+        decay = torch.arange(4800, device=waves.device) / 16000
+        tail = there(rng.uniform(0.02, 0.12, (len(room), 1)))
+        response = noise_like(len(room), 4800) * torch.exp(-decay / tail) * 0.06
         response[:, 0] = 1
         spectrum[room] *= torch.fft.rfft(response, n=length)
     out = torch.fft.irfft(spectrum, n=length)
     out = out / (out.std(1, keepdim=True) + 1e-4) * waves.std(1, keepdim=True)
-    noise = torch.randn(size, length)
-    pink = torch.tensor(rng.random(size) < 0.5)
-    if pink.any():
+    noise = noise_like(size, length)
+    pink = some(0.5)
+    if len(pink):
         shaped = torch.fft.rfft(noise[pink])
-        noise[pink] = torch.fft.irfft(
-            shaped / torch.sqrt(torch.arange(shaped.shape[1]) + 10.0), n=length
-        )
-    babble = torch.tensor(rng.random(size) < 0.25)
+        falling = torch.sqrt(torch.arange(shaped.shape[1], device=waves.device) + 10.0)
+        noise[pink] = torch.fft.irfft(shaped / falling, n=length)
+    babble = some(0.25)
     noise[babble] = waves.roll(1, 0)[babble]
     noise = noise / (noise.std(1, keepdim=True) + 1e-3)
     snr = np.where(rng.random(size) < 0.5, rng.uniform(5, 35, size), 80)[:, None]
-    out = out + noise * out.std(1, keepdim=True) * torch.tensor(10 ** (-snr / 20)).float()
-    return out * torch.tensor(10 ** (rng.uniform(-5, 5, (size, 1)) / 20), dtype=torch.float32)
+    out = out + noise * out.std(1, keepdim=True) * there(10 ** (-snr / 20))
+    return out * there(10 ** (rng.uniform(-5, 5, (size, 1)) / 20))

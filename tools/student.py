@@ -139,14 +139,15 @@ def fit_projection(model: Wav2Vec2Model, batches: Iterable, ridge: float = 100.0
     """
     projection = model.feature_projection.projection
     size = projection.in_features + 1
-    left, right = torch.zeros(size, size), torch.zeros(size, projection.out_features)
+    left = torch.zeros(size, size, device=projection.weight.device)
+    right = left.new_zeros(size, projection.out_features)
     for waves, wanted in batches:
         features = model.feature_extractor(waves).transpose(1, 2)
         x = model.feature_projection.layer_norm(features).flatten(0, 1)
         x = nn.functional.pad(x, (0, 1), value=1.0)
         left += x.T @ x
         right += x.T @ wanted[:, SHIFT : SHIFT + features.shape[1]].flatten(0, 1)
-    found = torch.linalg.solve(left + ridge * torch.eye(size), right)
+    found = torch.linalg.solve(left + ridge * torch.eye(size, device=left.device), right)
     projection.weight.copy_(found[:-1].T)
     projection.bias.copy_(found[-1])
 

@@ -1,6 +1,6 @@
 """What the student is to regress: a teacher's hidden states on every clip it may hear.
 
-    python -m tools.teacher_targets --teacher DIR --out DIR [--speed 0.25]
+    python -m tools.teacher_targets --teacher DIR --out DIR [--speed 0.25 --seed 1]
 
 Hears CREMA-D, nEMO and EmoGator under SER_CORPORA, and the embedded corpus. Never EMO-DB, RAVDESS,
 TESS, SAVEE or EMOVO: they are what the encoder is measured on. No label is read.
@@ -40,6 +40,7 @@ STRIDE, OFFSET = 320, 200  # a student frame is centred OFFSET samples after the
 LONGEST = 8 * audio.SAMPLE_RATE
 LEVEL = 0.05  # root mean square of what the teacher hears, full scale = 1: a usual level of speech
 WINDOWS = 400  # that the mean state of a position is taken over: its error is a 20th of a deviation
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 EVERY = 50  # batches from one note of progress to the next
 
 
@@ -79,8 +80,8 @@ def hours(clips) -> dict:
 
 
 def autocast():
-    """bfloat16 where the processor multiplies it; elsewhere it is many times slower."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=fast_bf16())
+    """bfloat16 where the machine multiplies it; elsewhere it is many times slower."""
+    return torch.autocast(DEVICE, torch.bfloat16, enabled=fast_bf16())
 
 
 def load(path: Path, speed: float) -> np.ndarray:
@@ -101,7 +102,7 @@ class Teacher:
     """Whisper's encoder on the clip alone, without 30 s of padding."""
 
     def __init__(self, folder: str, layers: list[int]):
-        self.model = WhisperEncoder.from_pretrained(folder, dtype=torch.float32).eval()
+        self.model = WhisperEncoder.from_pretrained(folder, dtype=torch.float32).eval().to(DEVICE)
         self.layers, self.size = layers, self.model.config.d_model
         depth = len(self.model.layers)
         if not set(layers) <= set(range(depth + 1)):
@@ -120,7 +121,7 @@ class Teacher:
     def states(self, waves: list[np.ndarray]) -> np.ndarray:
         """`(clips, frames, layers, width)` of clips of one length; 0: what enters the blocks."""
         count = len(waves[0]) // STRIDE
-        mel = torch.stack([self.frames(w)[:, : 2 * count] for w in waves])
+        mel = torch.stack([self.frames(w)[:, : 2 * count] for w in waves]).to(DEVICE)
         with autocast():
             x = torch.nn.functional.gelu(self.model.conv1(mel))
             x = torch.nn.functional.gelu(self.model.conv2(x)).permute(0, 2, 1).float()
@@ -128,7 +129,7 @@ class Teacher:
             kept = [x]
             for layer in self.model.layers[: max(self.layers)]:
                 kept.append(layer(kept[-1], None).float())
-        return torch.stack([kept[number] for number in self.layers], 2).numpy()
+        return torch.stack([kept[number] for number in self.layers], 2).cpu().numpy()
 
 
 def batches(frames: np.ndarray, room: int = 4000) -> list[list[int]]:
@@ -151,7 +152,7 @@ def arrays(folder: Path, index: dict, mode: str) -> tuple:
     starts = np.concatenate([[0], np.cumsum(frames)])
     shape = int(starts[-1]), len(index["layers"]), index["size"]
     return (
-        np.memmap(folder / "audio.i16", np.int16, "r"),
+        np.memmap(folder / "audio.i16", np.int16, "c"),
         np.memmap(folder / "targets.f16", np.float16, mode, shape=shape),
         edges,
         starts,
@@ -171,7 +172,7 @@ def read(folders: list[Path]) -> tuple[list[dict], list[tuple]]:
                 f"{index['size']}, but those before have {found[0]['layers']} "
                 f"of width {found[0]['size']}; make them alike"
             )
-    return found, [arrays(*each, "r") for each in zip(folders, found, strict=True)]
+    return found, [arrays(*each, "c") for each in zip(folders, found, strict=True)]
 
 
 def write_json(path: Path, value) -> None:
@@ -237,6 +238,7 @@ def main() -> None:
         default=0.0,
         help="change speed by up to this much (log scale); 0: as recorded",
     )
+    parser.add_argument("--seed", type=int, default=0, help="of the speeds")
     parser.add_argument(
         "--layers",
         type=int,
@@ -249,7 +251,8 @@ def main() -> None:
     if not files:
         raise CourseError("no clips: set SER_CORPORA to the folder that holds crema_d and others")
     teacher = Teacher(options.teacher, options.layers)
-    speeds = np.exp(np.random.default_rng(0).uniform(-options.speed, options.speed, len(files)))
+    rng = np.random.default_rng(options.seed)
+    speeds = np.exp(rng.uniform(-options.speed, options.speed, len(files)))
     options.out.mkdir(parents=True, exist_ok=True)
     progress, whole = options.out / "progress.json", options.out / "index.json"
     asked = {
@@ -258,6 +261,7 @@ def main() -> None:
         "size": teacher.size,
         "teacher": str(Path(options.teacher).resolve()),
         "speed": options.speed,
+        "seed": options.seed,
     }
     index = next((json.loads(p.read_text()) for p in (whole, progress) if p.exists()), None)
     if index is None:

@@ -180,6 +180,7 @@ def test_an_artefact_of_its_networks_keeps_what_is_never_heard_out(lesson, monke
     run = lesson["run"]
     art = run(("speaker", "gender"), unheard=[3, 4])
     assert all(labels.shape[1] == 3 for labels in fitted) and len(art.history(0)) == 2
+    assert [row["device"] for row in art.history(0)] == ["CPU", "CPU"]
     plan = turns.plan(lesson["frame"], 0, known=("happy", "sad"))[0][0]
     learned = np.setdiff1d(np.r_[plan.train, plan.stop], [3, 4])
     assert [len(labels) for labels in fitted] == 2 * [len(learned)]  # an epoch is one batch

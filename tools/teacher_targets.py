@@ -41,6 +41,7 @@ LONGEST = 8 * audio.SAMPLE_RATE
 LEVEL = 0.05  # root mean square of what the teacher hears, full scale = 1: a usual level of speech
 WINDOWS = 400  # that the mean state of a position is taken over: its error is a 20th of a deviation
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+LEAST = 64  # frames of the shortest clips that are trained on (1.28 s)
 EVERY = 50  # batches from one note of progress to the next
 
 
@@ -213,8 +214,7 @@ def regress(teacher: Teacher, index: dict, out: Path) -> None:
     if not (out / "positions.npy").exists():
         np.save(out / "positions.npy", position_means(teacher, out / "audio.i16"))
     means = np.load(out / "positions.npy")
-    reached = (frames[:, None] > np.arange(len(means))).sum(0)  # clips that have this position
-    shift = means - np.average(means, axis=0, weights=reached)
+    shift = means - means[:LEAST].mean(0)  # of the same positions whatever the clips' length
     sound, targets, edges, starts = arrays(out, index, "r+" if index["done"] else "w+")
     todo, done = batches(frames), index["done"]
     for number in tqdm(range(done, len(todo)), initial=done, total=len(todo), desc="teacher"):

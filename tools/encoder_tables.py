@@ -29,15 +29,21 @@ def training() -> Table:
     body = []
     for number, facts in enumerate(kept("training"), 1):
         if "replaced" in facts:
-            body.append(["the weights that it replaced", *"––––", *recalls(facts["replaced"])])
-        cells = f"{number}", f"{facts['steps']:,}", f"{facts['cpu_minutes']:.0f}"
-        body.append([*cells, f"{facts['held_out_l1']:.3f}", by_layer(facts), *recalls(facts)])
-    header = ["round", "steps", "CPU-minutes", "L1", "cosine, layers 0 to 3"]
+            body.append(["the weights before these", *"––––", *recalls(facts["replaced"])])
+        cells = f"{number}", f"{facts['steps']:,}", f"{facts['asked']['--frames']:,}", spent(facts)
+        body.append([*cells, by_layer(facts), *recalls(facts)])
+    header = ["round", "steps", "frames of a batch", "compute", "cosine, layers 0 to 3"]
     return [*header, "UAR nEMO, %", "UAR CREMA-D, %"], body
 
 
+def spent(facts: dict) -> str:
+    if facts.get("device", "cpu") == "cpu":
+        return f"{facts['cpu_minutes']:.0f} CPU-minutes"
+    return f"{facts['minutes']:.1f} minutes of an {facts['device'].rsplit(' ', 2)[0]}"
+
+
 def hours() -> Table:
-    """How much of each corpus the last round heard, and how much was held back for choosing."""
+    """How much of each corpus the last round heard (all copies), and how much was held back."""
     spent = kept("training")[-1]["hours"]
     spent["together"] = {k: sum(v[k] for v in spent.values()) for k in ("trained", "held_out")}
     body = [[name, *(f"{value:.1f}" for value in v.values())] for name, v in spent.items()]

@@ -74,7 +74,7 @@ class TemperatureScaling(_Calibrator):
     ``temperature_``: the T found.
     """
 
-    def __init__(self, lowest: float = 0.05, highest: float = 20.0, clips_a_voice: float = 3):
+    def __init__(self, lowest: float = 0.05, highest: float = 20.0, clips_a_voice: float = 2):
         self.lowest = lowest
         self.highest = highest
         self.clips_a_voice = clips_a_voice

@@ -219,12 +219,13 @@ def test_few_speakers_leave_the_temperature_near_one():
     for n in (1, 2, 5, 20, 200):
         model = TemperatureScaling().fit(z, y, np.arange(len(y)) % n)
         found.append(np.log(model.temperature_))
-        # By hand: the mean loss rises where the prior pulls, -d loss / d log T = log T / (3 n).
+        # By hand: the mean loss rises where the prior pulls, -d loss / d log T = log T / (c n).
         step, losses = 1e-4, []
         for theta in (found[-1] - step, found[-1] + step):
             log_p = log_softmax(z * np.exp(-theta), axis=1)
             losses.append(-log_p[np.arange(len(y)), y].mean())
-        assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(found[-1] / (3 * n), abs=1e-4)
+        pull = found[-1] / (model.clips_a_voice * n)
+        assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(pull, abs=1e-4)
     assert 0 < found[0] < found[1] < found[2] < found[3] < found[4] < free
     assert found[-1] == pytest.approx(free, rel=0.05)
 

@@ -42,26 +42,26 @@ def interval(metric, *arrays, speakers, turns=None, limits=(-np.inf, np.inf)):
     if not parts:
         return float("nan"), None, None
     shape = parts[0][2]
-    elements = range(parts[0][0].size)
-    found = [
-        _of_mean([(v[i], p[:, i]) for v, p, _ in parts], limits, len(speakers)) for i in elements
-    ]
+    elements, clips = range(parts[0][0].size), len(speakers)
+    found = [_of_mean([(v[i], p[:, i]) for v, p, _ in parts], limits, clips) for i in elements]
     if shape:
         return tuple(np.array(found).T.reshape(3, *shape))
     value, *ends = map(float, found[0])
     return value, *(ends if np.isfinite(ends).all() else (None, None))
 
 
-def paired(metric, first, second, *shared, speakers, turns=None):
+def paired(metric, first, second, *shared, speakers, turns=None, most=np.inf):
     """Return ``(difference, low, high)``: ``metric(first, *shared) - metric(second, *shared)``.
 
-    Both on the same clips, so what a speaker does to both cancels.
+    Both on the same clips, so what a speaker does to both cancels. No difference is larger than
+    ``most`` (1 for two shares): from two or three speakers the ends could be, and are cut.
     """
 
     def difference(a, b, *rest):
         return metric(a, *rest) - metric(b, *rest)
 
-    return interval(difference, first, second, *shared, speakers=speakers, turns=turns)
+    value, *ends = interval(difference, first, second, *shared, speakers=speakers, turns=turns)
+    return value, *(ends if ends[0] is None else np.clip(ends, -most, most))
 
 
 def _pseudo_values(metric, arrays, speakers):

@@ -107,6 +107,17 @@ def test_paired_cancels_what_both_share():
     assert 0.4 < found[1] <= found[0] <= found[2] < 0.6
 
 
+def test_no_difference_of_two_shares_is_larger_than_one():
+    two, first, second = SPEAKERS[:20], np.ones(20), np.zeros(20)
+    second[5:10] = 1  # the first speaker gains a half, the second all
+    value, low, high = paired(np.mean, first, second, speakers=two)
+    assert value == 0.75 and low < -1 and high > 1
+    assert paired(np.mean, first, second, speakers=two, most=1) == (0.75, -1, 1)
+    assert paired(np.mean, first, second, speakers=np.zeros(20), most=1) == (0.75, None, None)
+    several = paired(np.mean, first, second, speakers=np.arange(20), most=1)
+    assert several == paired(np.mean, first, second, speakers=np.arange(20))
+
+
 def test_a_broken_metric_and_wrong_shapes_are_heard():
     def broken(a):
         raise ValueError("broken")

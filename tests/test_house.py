@@ -308,10 +308,12 @@ def test_the_readme_and_the_lesson_say_the_same_minutes(name):
     assert re.search(rf"\*\*Time:\*\* ({MINUTES[said]}) on two CPU cores", first)
 
 
-@pytest.mark.parametrize("name", lessons())
-def test_turns_are_counted_from_one_in_words(name):
-    source = lessons()[name].read_text(encoding="utf-8")
-    assert not re.search(r"\b[Tt]urn (0\b|\{[a-z]\})", source)
+COUNTED = [*lessons().values(), ROOT / "data" / "measures.json"]
+
+
+@pytest.mark.parametrize("path", COUNTED, ids=lambda path: path.stem)
+def test_turns_are_counted_from_one_in_words(path):
+    assert not re.search(r"\b[Tt]urn (0\b|\{[a-z]\})", path.read_text(encoding="utf-8"))
 
 
 def scopes(table: symtable.SymbolTable):

@@ -185,8 +185,8 @@ def show(words: list[str], as_json: bool, learn: str | None, voice: str | None) 
             said = "  ".join(f"{name} {p:.2f}" for name, p in ranked)
             print(f"{d['file']:{width}}  {d['unknown']:7.2f}  {d['decision']:8}  {point}  {said}")
         print(
-            f"\nunknown: share of clips of taught emotions that look less strange; above "
-            f"{1 - FLAGGED:.2f} the decision is unknown. "
+            f"\nunknown: share of taught emotions' clips that look less strange, unknown above "
+            f"{1 - FLAGGED:.2f}. {'' if voice else 'Worth nothing without an enrolled voice. '}"
             f"Trained on {about['corpus']} ({about['licence']})."
         )
     if (learn or voice) and not as_json:

@@ -61,7 +61,7 @@ def paired(metric, first, second, *shared, speakers, turns=None, most=np.inf):
         return metric(a, *rest) - metric(b, *rest)
 
     value, *ends = interval(difference, first, second, *shared, speakers=speakers, turns=turns)
-    return value, *(ends if ends[0] is None else np.clip(ends, -most, most))
+    return value, *(ends if ends[0] is None else np.clip(ends, -most, most).tolist())
 
 
 def _pseudo_values(metric, arrays, speakers):

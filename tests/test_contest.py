@@ -39,9 +39,9 @@ def test_temperature_is_that_of_the_held_clips():
     case = noisy_case()
     z, y = case.logits[case.held], case.labels[case.held]
 
-    def loss(T):  # lesson 03: three clips for each of 30 voices, and log T standard normal
+    def loss(T):  # lesson 03: two clips for each of 30 voices, and log T standard normal
         log_p = log_softmax(z / T, axis=1)[np.arange(len(y)), y]
-        return -90 * log_p.mean() + np.log(T) ** 2 / 2
+        return -60 * log_p.mean() + np.log(T) ** 2 / 2
 
     found = case.temperature()
     wanted = minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-8})

@@ -145,7 +145,9 @@ def test_targets_lose_their_position_and_keep_their_mean(targets):
 
     # Attention over 92 frames is not attention over the windows that the means are from.
     assert (np.abs(explained(free)) < 0.3 * explained(raw)).all(), (explained(free), explained(raw))
-    assert np.abs(raw.mean((0, 1)) - free.mean((0, 1))).mean() < 0.1 * raw.std()
+    first = slice(teacher_targets.LEAST)  # whatever the clips' length: copies at other speeds agree
+    gap = raw[:, first].mean((0, 1)) - free[:, first].mean((0, 1))
+    assert np.abs(gap).mean() < 0.01 * raw.std()
 
 
 def test_level_does_not_reach_the_targets(targets):

@@ -1,7 +1,7 @@
 """Train the embedded encoder: a small wav2vec2 that regresses a teacher's hidden states.
 
     python -m tools.teacher_targets --teacher WHISPER --out targets/as_recorded
-    python -m tools.teacher_targets --teacher WHISPER --out targets/other_speeds --speed 0.25
+    python -m tools.teacher_targets --teacher WHISPER --out targets/copy1 --speed 0.25 --seed 1
     python -m tools.distil_encoder --targets targets/* --minutes 55 --out build/encoder
 
 The blocks begin as the teacher's first ones (`student.py`); for the first steps only the front end
@@ -223,7 +223,7 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--scale",
         type=float,
-        help="of the learning rates: 1, or 0.6 with --start; more frames, more",
+        help="of the learning rates: 1, or 0.6 with --start; raise it for larger batches",
     )
     new = parser.add_argument_group("a new encoder (ignored with --start)")
     new.add_argument("--blocks", type=int, default=3, help="copied from the teacher")

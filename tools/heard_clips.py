@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from helpers.errors import CourseError
-from tools.teacher_targets import DEVICE, STRIDE, corpus_of, held_out, hours, read
+from tools.teacher_targets import DEVICE, LEAST, STRIDE, corpus_of, held_out, hours, read
 
 # Frames of a crop. Most clips of EmoGator have exactly 92.
-LENGTHS, CHANCES = (64, 92, 128, 176), (0.2, 0.3, 0.3, 0.2)
+LENGTHS, CHANCES = (LEAST, 92, 128, 176), (0.2, 0.3, 0.3, 0.2)
 VALID = 92  # frames of a crop that is validated on
 # How often a corpus is drawn from, for its length: bursts without words weigh less than speech.
 DRAW = {"crema_d": 1.0, "nemo": 1.0, "emogator": 0.6, "embedded": 1.0}

@@ -167,6 +167,8 @@ def read(folders: list[Path]) -> tuple[list[dict], list[tuple]]:
             raise CourseError(f"--targets {folder}: unfinished; run teacher_targets.py again")
     found = [json.loads((folder / "index.json").read_text()) for folder in folders]
     for folder, index in zip(folders, found, strict=True):
+        if "seed" not in index:  # state 0 had another constant then
+            raise CourseError(f"--targets {folder}: made by an earlier version; make them again")
         if (index["layers"], index["size"]) != (found[0]["layers"], found[0]["size"]):
             raise CourseError(
                 f"--targets {folder}: layers {index['layers']} of width "

@@ -30,16 +30,16 @@ def training() -> Table:
     for number, facts in enumerate(kept("training"), 1):
         if "replaced" in facts:
             body.append(["the weights before these", *"––––", *recalls(facts["replaced"])])
-        cells = f"{number}", f"{facts['steps']:,}", f"{facts['asked']['--frames']:,}", spent(facts)
+        cells = f"{number}", f"{facts['steps']:,}", f"{facts['asked']['--frames']:,}", cost(facts)
         body.append([*cells, by_layer(facts), *recalls(facts)])
     header = ["round", "steps", "frames of a batch", "compute", "cosine, layers 0 to 3"]
     return [*header, "UAR nEMO, %", "UAR CREMA-D, %"], body
 
 
-def spent(facts: dict) -> str:
+def cost(facts: dict) -> str:
     if facts.get("device", "cpu") == "cpu":
         return f"{facts['cpu_minutes']:.0f} CPU-minutes"
-    return f"{facts['minutes']:.1f} minutes of an {facts['device'].rsplit(' ', 2)[0]}"
+    return f"{facts['minutes']:.1f} minutes, {facts['device']}"
 
 
 def hours() -> Table:

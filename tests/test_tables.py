@@ -1,6 +1,7 @@
 """README, the page of all figures and the encoder's card say what the results say."""
 
 import json
+import re
 
 import pytest
 
@@ -28,6 +29,21 @@ def test_the_page_on_a_thousand_runs_shows_what_was_measured():
     cost = json.loads(measure_cost.COST.read_text(encoding="utf-8"))
     page = measure_cost.PAGE.read_text(encoding="utf-8")
     assert measure_cost.table(cost) in page, "run: python -m tools.measure_cost"
+
+
+def test_minutes_in_the_readme_are_those_measured():
+    cost = json.loads(measure_cost.COST.read_text(encoding="utf-8"))
+    page = (measure_cost.ROOT / "README.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| (\d\d) \| [^|]+ \| (\d*)(½?) \|", page, flags=re.M)
+    minutes = {number: int(whole or 0) + (half == "½") / 2 for number, whole, half in told}
+    taken = {name[:2]: seconds / 60 for name, seconds in cost["seconds"].items()}
+    assert minutes == {number: pytest.approx(m, abs=0.5) for number, m in taken.items()}
+
+
+def test_all_lessons_fit_a_laptop():
+    cost = json.loads(measure_cost.COST.read_text(encoding="utf-8"))
+    assert len(cost["cpu_seconds"]) == 13
+    assert sum(cost["cpu_seconds"].values()) <= 24 * 60 and cost["peak_mib"] < 3000
 
 
 @pytest.mark.parametrize(

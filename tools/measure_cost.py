@@ -1,6 +1,7 @@
-"""Measure what one run costs: CPU, memory and disk; write data/reference/cost.json and its page.
+"""Measure what one run costs: time, memory and disk; write data/reference/cost.json and its page.
 
-Run it when lessons have changed: python -m tools.measure_cost [LESSON…] [--corpus NAME]
+Run it on an idle machine when lessons have changed: python -m tools.measure_cost [LESSON…]
+[--corpus NAME]. README's minutes are those of all lessons on the embedded corpus.
 """
 
 import argparse
@@ -42,7 +43,7 @@ def disk(folder: Path) -> dict[str, dict]:
 
 
 def measure(lessons: list[str], corpus: str, out: Path) -> dict:
-    """Run lessons once; return CPU-seconds by lesson, peak memory and disk."""
+    """Run lessons once; return seconds by lesson, on the clock and worked, peak memory and disk."""
     command = [sys.executable, "-m", "course", "run", *lessons]
     process = psutil.Popen([*command, "--corpus", corpus, "--out", str(out)], cwd=ROOT)
     peak = 0
@@ -57,19 +58,20 @@ def measure(lessons: list[str], corpus: str, out: Path) -> dict:
     run = results.read_results(out / "results.json")["run"]
     kept = ("corpus", "encoder", "profile", "threads", "machine", "commit")
     told = {name: run[name] for name in kept}
-    told["cpu_seconds"] = run["cpu_seconds"]
+    told |= {name: run[name] for name in ("seconds", "cpu_seconds")}
     return told | {"peak_mib": round(peak / MIB), "disk": disk(out)}
 
 
 def table(cost: dict) -> str:
     """The page's table of one run, and of a thousand."""
-    cpu = sum(cost["cpu_seconds"].values())
+    clock, cpu = (sum(cost[name].values()) for name in ("seconds", "cpu_seconds"))
     size = sum(part["mib"] for part in cost["disk"].values())
     files = sum(part["files"] for part in cost["disk"].values())
     names = ", ".join(name[:2] for name in cost["cpu_seconds"])
     lines = [
         "| | one run | a thousand |",
         "| --- | --- | --- |",
+        f"| time | {clock / 60:.1f} minutes | {clock / 3.6:.0f} hours |",
         f"| CPU time | {cpu / 60:.1f} minutes | {cpu / 3.6:.0f} hours |",
         f"| memory of a worker, at its peak | {cost['peak_mib']} MiB | the same |",
         f"| disk | {size:.0f} MiB | {size / 1.024:.0f} GiB |",

@@ -128,6 +128,16 @@ def test_targets_go_on_where_they_stopped(targets, tmp_path, monkeypatch):
         call(teacher_targets, *options, "--layers", 3)
 
 
+def test_targets_with_another_constant_are_refused(targets, tmp_path):
+    from tools import teacher_targets
+
+    index = json.loads((targets / "index.json").read_text())
+    assert index.pop("seed") == 0
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    with pytest.raises(CourseError, match=f"{tmp_path}: made by an earlier version; make them"):
+        teacher_targets.read([targets, tmp_path])
+
+
 def test_targets_lose_their_position_and_keep_their_mean(targets):
     """What position explains, over clips of stationary sound: most of the raw states."""
     from tools import teacher_targets

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from helpers import results
-from tools import measure_cost, write_tables
+from tools import measure_cost, reference_tables, write_tables
 
 
 @pytest.mark.parametrize("page", write_tables.PAGES, ids=lambda p: f"{p.parent.name}/{p.name}")
@@ -61,3 +61,21 @@ def test_all_lessons_fit_a_laptop():
 )
 def test_a_verdict_needs_the_whole_interval(low, high, aim, word):
     assert results.verdict({"value": 0.7, "low": low, "high": high}, **aim) == word
+
+
+def test_an_aim_may_have_a_bound_of_its_own_for_each_corpus(monkeypatch):
+    monkeypatch.setattr(reference_tables, "older", lambda run, lesson: [])
+    entry = {"value": 0.9, "low": 0.87, "high": 0.93}
+    file = {"run": {}, "notebooks": {"06_openmax": {"auroc_recommended_frozen": entry}}}
+    aim = {"lesson": "06_openmax", "key": "auroc_recommended_frozen"}
+    own = aim | {"above": {"emodb": 0.86, "ravdess": 0.95}}
+    told = [reference_tables._judged(own, name, file) for name in ("emodb", "ravdess", "embedded")]
+    assert told == [
+        "reached (above 86.0): 90.0 [87.0, 93.0]",
+        "missed (above 95.0): 90.0 [87.0, 93.0]",
+        "–",
+    ]
+    assert (
+        reference_tables._judged(aim | {"above": 0.9}, "emodb", file) == "open: 90.0 [87.0, 93.0]"
+    )
+    assert reference_tables._judged(aim | {"above": 0.9}, "embedded", file) == "–"  # synthetic

@@ -12,13 +12,11 @@ import re
 import sys
 from pathlib import Path
 
-from helpers import measures, results
-from helpers.provenance import older
-from tools import encoder_tables
+from tools import encoder_tables, reference_tables
 from tools.benchmark_folds import PUBLISHED, SHARED_SPEAKERS
+from tools.reference_tables import ELSEWHERE, MAIN, REFERENCE, rows
 
 ROOT = Path(__file__).resolve().parents[1]
-REFERENCE = ROOT / "data" / "reference"
 CARD = ROOT / "data" / "encoders" / "embedded" / "README.md"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "figures.md", REFERENCE / "README.md", CARD)
 TITLES = {
@@ -28,11 +26,6 @@ TITLES = {
     "emovo": "EMOVO",
     "tess": "TESS",
 }
-MAIN = (("ravdess", "RAVDESS"), ("emodb", "EMO-DB"))
-WHISPER = "whisper-base-4"  # the lower layers of a Whisper encoder, `tools/cut_encoder.py`
-LARGE = [(f"{name}-{WHISPER}", f"{title}, Whisper") for name, title in MAIN]
-OLDER = " (older)"  # lesson, code or encoder changed since: make reference says which
-FOUR = "ravdess+crema_d+tess+savee"
 # Figures that a lesson tags `figure-KIND`, in the order of the lessons.
 FIGURES = (
     ("leakage", "01: MFCC on random and on unseen speakers"),
@@ -51,11 +44,6 @@ FIGURES = (
     ("speaker-left", "12: what is left of the speaker"),
     ("detectors", "13: every detector, with a voice and without"),
 )
-
-
-def rows(header: list[str], body: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def folds() -> str:
@@ -89,117 +77,6 @@ def folds() -> str:
     return rows(header, body)
 
 
-PERCENT = ("share", "percent")  # units shown times 100
-
-
-def _cell(entry: dict | None, unit: str) -> str:
-    if entry is None:
-        return "–"
-    if entry["value"] is None:
-        return "not measured"
-    scale, digits = (100, 1) if unit in PERCENT else (1, 3)
-    text = f"{entry['value'] * scale:.{digits}f}"
-    if entry.get("low") is None:
-        return text
-    return f"{text} [{entry['low'] * scale:.{digits}f}, {entry['high'] * scale:.{digits}f}]"
-
-
-def _claimed(figure: dict) -> str:
-    if "source" not in figure:
-        return ""
-    return f"{_cell({'value': figure['claimed']}, figure['unit'])} (source {figure['source']})"
-
-
-def measured(page: str, columns) -> str:
-    """Figures of the reference runs that are there, beside what a source claims elsewhere."""
-    shown = measures.page(page)
-    files = {
-        title: results.read_results(REFERENCE / f"{name}.json")
-        for name, title in columns
-        if (REFERENCE / f"{name}.json").is_file()
-    }
-    lessons = {lesson for lesson, _ in shown}
-    files = {title: file for title, file in files.items() if lessons & set(file["notebooks"])}
-    heads = []
-    for title, file in files.items():
-        seeds = file["run"]["seeds"]
-        heads.append(f"{title}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}")
-    stale = [{lesson for lesson in lessons if older(f["run"], lesson)} for f in files.values()]
-    body = []
-    for lesson, key in shown:
-        entries = [file["notebooks"].get(lesson, {}).get(key) for file in files.values()]
-        if any(entries):
-            figure = measures.measure(lesson, key)
-            what = figure["what"] + (", %" if figure["unit"] in PERCENT else "")
-            cells = [
-                _cell(entry, figure["unit"]) + (OLDER if entry and lesson in old else "")
-                for entry, old in zip(entries, stale, strict=True)
-            ]
-            body.append([what, *cells, _claimed(figure)])
-    body = _whole_columns(heads, body)
-    return rows(["", *heads, "claimed, on other data"], body)
-
-
-def _whole_columns(heads: list[str], body: list[list[str]]) -> list[list[str]]:
-    """Say "older" once, in the head of a column (changed in place) that is older throughout."""
-    for i in range(len(heads)):
-        cells = [line[i + 1] for line in body if line[i + 1] != "–"]
-        if all(cell.endswith(OLDER) for cell in cells):
-            heads[i] += OLDER
-            for line in body:
-                line[i + 1] = line[i + 1].removesuffix(OLDER)
-    return body
-
-
-def aims() -> str:
-    """Each aim, and what the reference runs say of it: one rule for all."""
-    columns = [*MAIN, *LARGE, (FOUR, "four corpora")]
-    files = [results.read_results(REFERENCE / f"{name}.json") for name, _ in columns]
-    heads, body = [title for _, title in columns], []
-    for aim in measures.aims():
-        side = "above" if "above" in aim else "below"
-        figure = measures.measure(aim["lesson"], aim["key"])
-        cells = []
-        for column, file in zip(columns, files, strict=True):
-            entry = file["notebooks"].get(aim["lesson"], {}).get(aim["key"])
-            cell = _cell(entry, figure["unit"])
-            if aim["key"] == "uar_gain_over_probe" and column in LARGE:  # two linear heads
-                cell = "not fine-tuned"
-            elif entry is not None and entry["value"] is not None:
-                cell = f"{results.verdict(entry, **{side: aim[side]})}: {cell}"
-            cells.append(cell + (OLDER if entry and older(file["run"], aim["lesson"]) else ""))
-        bound = _cell({"value": aim[side]}, figure["unit"])
-        percent = ", %" if figure["unit"] in PERCENT else ""
-        body.append([f"{figure['what']}{percent}, {side} {bound}", *cells])
-    body = _whole_columns(heads, [line for line in body if set(line[1:]) != {"–"}])
-    return rows(["aim", *heads], body)
-
-
-def first() -> str:
-    """The few rows of the first page."""
-    return measured("first", MAIN)
-
-
-def headline() -> str:
-    """The rows that the page of figures begins with."""
-    return measured("headline", [*MAIN, *LARGE])
-
-
-def spine() -> str:
-    """Lessons 01-04 on real speech with both encoders, and on the synthetic corpus."""
-    return measured("spine", [*MAIN, *LARGE, ("embedded", "embedded corpus")])
-
-
-def unknown() -> str:
-    """Lessons 05-08: the two main corpora with both encoders, and the synthetic one."""
-    return measured("unknown", [*MAIN, *LARGE, ("embedded", "embedded corpus")])
-
-
-def ensemble() -> str:
-    """Lesson 09 on the four joined corpora, and on each main one."""
-    return measured("ensemble", [(FOUR, "four corpora"), *MAIN])
-
-
 def intervals() -> str:
     """What the intervals held in simulation: coverage in %, mean width over what is needed."""
     kept = json.loads((REFERENCE / "intervals.json").read_text(encoding="utf-8"))["corpora"]
@@ -231,7 +108,7 @@ def layers() -> str:
 
 def gallery() -> str:
     """Links to the figures that `collect_reference.py` took from the executed lessons."""
-    columns = [*MAIN, *LARGE, ("embedded", "embedded corpus")]
+    columns = (*reference_tables.ALL, *ELSEWHERE)
     body = []
     for kind, what in FIGURES:
         paths = [ROOT / "figures" / f"{name}-{kind}.png" for name, _ in columns]
@@ -241,14 +118,8 @@ def gallery() -> str:
     return rows(["seed 0", *(title for _, title in columns)], body)
 
 
-TABLES = {
+TABLES = reference_tables.TABLES | {
     "folds": folds,
-    "first": first,
-    "headline": headline,
-    "aims": aims,
-    "spine": spine,
-    "unknown": unknown,
-    "ensemble": ensemble,
     "intervals": intervals,
     "layers": layers,
     "gallery": gallery,

@@ -1,0 +1,168 @@
+"""The tables of the reference runs: figures beside claims, aims with verdicts, what has changed."""
+
+import json
+from functools import partial
+
+from helpers import measures, results
+from helpers.provenance import older
+from tools.encoder_tables import REFERENCE
+
+MAIN = (("ravdess", "RAVDESS"), ("emodb", "EMO-DB"))
+WHISPER = "whisper-base-4"  # the lower layers of a Whisper encoder, `tools/cut_encoder.py`
+LARGE = tuple((f"{name}-{WHISPER}", f"{title}, Whisper") for name, title in MAIN)
+SYNTHETIC = ("embedded", "embedded corpus")
+ALL = (*MAIN, *LARGE, SYNTHETIC)
+# Corpora that one lesson alone reads.
+ELSEWHERE = (
+    ("ravdess+crema_d+tess+savee", "four corpora"),
+    ("emodb+emovo+ravdess", "three corpora"),
+    ("crema_d", "CREMA-D"),
+    (f"crema_d-{WHISPER}", "CREMA-D, Whisper"),
+)
+OLDER = " (older)"  # lesson, code or encoder changed since: make reference says which
+PERCENT = ("share", "percent")  # units shown times 100
+
+
+def rows(header: list[str], body: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cell(entry: dict | None, unit: str) -> str:
+    if entry is None:
+        return "–"
+    if entry["value"] is None:
+        return "not measured"
+    scale, digits = (100, 1) if unit in PERCENT else (1, 3)
+    text = f"{entry['value'] * scale:.{digits}f}"
+    if entry.get("low") is None:
+        return text
+    return f"{text} [{entry['low'] * scale:.{digits}f}, {entry['high'] * scale:.{digits}f}]"
+
+
+def _claimed(figure: dict) -> str:
+    if "source" not in figure:
+        return ""
+    return f"{_cell({'value': figure['claimed']}, figure['unit'])} (source {figure['source']})"
+
+
+def _there(columns) -> dict[str, dict]:
+    """The reference runs that are there, by name."""
+    paths = {name: REFERENCE / f"{name}.json" for name, _ in columns}
+    return {name: results.read_results(p) for name, p in paths.items() if p.is_file()}
+
+
+def _what(lesson: str, key: str) -> str:
+    """What a row is called; a detector with a voice by its own name."""
+    figure = measures.measure(lesson, key)
+    what, alone = figure["what"], key.removesuffix("_enrolled")
+    if key not in measures.of_lesson(lesson) and alone != key:  # of a family
+        what = measures.measure(lesson, alone)["what"] + ", 10 clips a voice"
+    return what + (", %" if figure["unit"] in PERCENT else "")
+
+
+def measured(page: str, columns) -> str:
+    """Figures of the reference runs that are there, beside what a source claims elsewhere."""
+    shown = measures.page(page)
+    titles, lessons = dict(columns), {lesson for lesson, _ in shown}
+    files = {
+        titles[name]: file
+        for name, file in _there(columns).items()
+        if lessons & set(file["notebooks"])
+    }
+    heads = []
+    for title, file in files.items():
+        seeds = file["run"]["seeds"]
+        heads.append(f"{title}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}")
+    stale = [{lesson for lesson in lessons if older(f["run"], lesson)} for f in files.values()]
+    body = []
+    for lesson, key in shown:
+        entries = [file["notebooks"].get(lesson, {}).get(key) for file in files.values()]
+        if any(entries):
+            figure = measures.measure(lesson, key)
+            cells = [
+                _cell(entry, figure["unit"]) + (OLDER if entry and lesson in old else "")
+                for entry, old in zip(entries, stale, strict=True)
+            ]
+            body.append([_what(lesson, key), *cells, _claimed(figure)])
+    body = _whole_columns(heads, body)
+    return rows(["", *heads, "claimed, on other data"], body)
+
+
+def _whole_columns(heads: list[str], body: list[list[str]]) -> list[list[str]]:
+    """Say "older" once, in the head of a column (changed in place) that is older throughout."""
+    for i in range(len(heads)):
+        cells = [line[i + 1] for line in body if line[i + 1] != "–"]
+        if all(cell.endswith(OLDER) for cell in cells):
+            heads[i] += OLDER
+            for line in body:
+                line[i + 1] = line[i + 1].removesuffix(OLDER)
+    return body
+
+
+def _judged(aim: dict, name: str, file: dict) -> str:
+    """The verdict of one aim on one reference run, its figure and, where its own, the bound."""
+    side = "above" if "above" in aim else "below"
+    unit = measures.measure(aim["lesson"], aim["key"])["unit"]
+    entry = file["notebooks"].get(aim["lesson"], {}).get(aim["key"])
+    own = isinstance(aim[side], dict)
+    bound = aim[side].get(name) if own else aim[side]
+    if entry is None or bound is None or (not own and name == SYNTHETIC[0]):
+        return "–"  # the synthetic corpus proves nothing, but for what was aimed at on it
+    cell = _cell(entry, unit)
+    if aim["key"] == "uar_gain_over_probe" and name.endswith(WHISPER):  # two linear heads
+        cell = "not fine-tuned"
+    elif entry["value"] is not None:
+        which = f" ({side} {_cell({'value': bound}, unit)})" if own else ""
+        cell = f"{results.verdict(entry, **{side: bound})}{which}: {cell}"
+    return cell + (OLDER if older(file["run"], aim["lesson"]) else "")
+
+
+def aims() -> str:
+    """Each aim, and what the reference runs say of it: one rule for all."""
+    files, others, elsewhere = _there(ALL), _there(ELSEWHERE), dict(ELSEWHERE)
+    heads, body = [title for name, title in ALL if name in files], []
+    for aim in measures.aims():
+        side = "above" if "above" in aim else "below"
+        cells = [_judged(aim, name, file) for name, file in files.items()]
+        rest = [(elsewhere[name], _judged(aim, name, file)) for name, file in others.items()]
+        cells.append("; ".join(f"{title}, {cell}" for title, cell in rest if cell != "–") or "–")
+        what = f"{_what(aim['lesson'], aim['key'])}, {side}"
+        if not isinstance(aim[side], dict):
+            unit = measures.measure(aim["lesson"], aim["key"])["unit"]
+            what += f" {_cell({'value': aim[side]}, unit)}"
+        body.append([what, *cells])
+    heads.append("elsewhere")
+    body = _whole_columns(heads, [line for line in body if set(line[1:]) != {"–"}])
+    return rows(["aim", *heads], body)
+
+
+def changed() -> str:
+    """What the references before these said, and what these say."""
+    before = json.loads((REFERENCE / "before.json").read_text(encoding="utf-8"))
+    files, body = _there([*MAIN, *LARGE]), []
+    columns = [(name, title) for name, title in [*MAIN, *LARGE] if name in before and name in files]
+    for lesson, key in measures.page("headline"):
+        unit, cells = measures.measure(lesson, key)["unit"], []
+        for name, _ in columns:
+            then = before[name].get(f"{lesson}/{key}")
+            now = files[name]["notebooks"].get(lesson, {}).get(key)
+            cells.append(f"{_cell(then, unit)} → {_cell(now, unit)}" if then and now else "–")
+        if set(cells) != {"–"}:
+            body.append([_what(lesson, key), *cells])
+    return rows(["before → now", *(title for _, title in columns)], body)
+
+
+MEASURED = {  # a page of `data/measures.json`, and its columns
+    "first": MAIN,
+    "headline": (*MAIN, *LARGE),
+    "spine": ALL,
+    "unknown": ALL,
+    "ensemble": (ELSEWHERE[0], *MAIN),
+    "learning": ALL,
+    "several": (*ELSEWHERE[2:], SYNTHETIC),
+    "control": (*reversed(MAIN), ELSEWHERE[1], SYNTHETIC),
+    "detectors": ALL,
+}
+TABLES = {name: partial(measured, name, columns) for name, columns in MEASURED.items()}
+TABLES |= {"aims": aims, "changed": changed}

@@ -96,3 +96,26 @@ def test_a_reference_is_not_pooled_from_some_seeds(tmp_path):
     with pytest.raises(SystemExit, match="01_data"):
         complete("emodb-embedded", paths)
     complete("emodb-embedded", paths[1:])
+
+
+def test_what_a_replaced_reference_said_is_kept(monkeypatch, tmp_path):
+    """Of lessons that the new one has too, and that were older; another corpus' stays."""
+    from tools import collect_reference
+
+    kept = tmp_path / "data" / "reference" / "before.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text('{"ravdess": {}}', encoding="utf-8")
+    monkeypatch.setattr(collect_reference, "ROOT", tmp_path)
+    monkeypatch.setattr(collect_reference, "older", lambda run, lesson: lesson != "01_data")
+    entry = {"value": 0.8, "low": 0.7, "high": 0.9, "n": 3}
+    there = {
+        "run": {},
+        "notebooks": {
+            "01_data": {"uar_heard_sentences": entry},
+            "02_fine_tune": {"uar": entry},
+            "06_openmax": {"auroc_source": entry},
+        },
+    }
+    collect_reference.remember("emodb", there, {"notebooks": {"01_data": {}, "02_fine_tune": {}}})
+    said = {"02_fine_tune/uar": {"value": 0.8, "low": 0.7, "high": 0.9}}
+    assert json.loads(kept.read_text(encoding="utf-8")) == {"ravdess": {}, "emodb": said}

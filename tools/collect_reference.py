@@ -18,7 +18,7 @@ import nbformat
 
 from course.folders import pool, runs
 from course.settings import ROOT
-from helpers import results
+from helpers import measures, results
 from helpers.errors import CourseError
 from helpers.files import write_json
 from helpers.provenance import older
@@ -66,6 +66,19 @@ def stale() -> list[str]:
     return lines
 
 
+def remember(name: str, there: dict, merged: dict) -> None:
+    """Keep what a replaced reference said in the rows of the first table: "changed" shows it."""
+    path = ROOT / "data" / "reference" / "before.json"
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    gone = {}
+    for lesson, key in measures.page("headline"):
+        entry = there["notebooks"].get(lesson, {}).get(key)
+        if entry and lesson in merged["notebooks"] and older(there["run"], lesson):
+            gone[f"{lesson}/{key}"] = {part: entry[part] for part in ("value", "low", "high")}
+    if gone:
+        write_json(path, kept | {name: gone})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -91,11 +104,12 @@ def main() -> None:
         target = ROOT / "data" / "reference" / f"{name}.json"
         if target.is_file():
             there = results.read_results(target)
+            remember(name, there, merged)
             if all(there["run"][k] == merged["run"][k] for k in ("seeds", "profile")):
                 both = there["notebooks"] | merged["notebooks"]
                 merged["notebooks"] = dict(sorted(both.items()))
-                for took in ("seconds", "cpu_seconds"):  # the second is new
-                    merged["run"][took] = there["run"].get(took, {}) | merged["run"].get(took, {})
+                for part in ("made", "seconds", "cpu_seconds"):  # of each lesson
+                    merged["run"][part] = there["run"].get(part, {}) | merged["run"].get(part, {})
         write_json(target, merged)
         first = next(path for run, path in folders.items() if run.rpartition("-")[0] == group)
         print(name, merged["run"]["seeds"], *figures(first, name, ROOT / "figures"))

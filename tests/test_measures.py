@@ -50,6 +50,15 @@ def test_families_and_misspelt_keys():
         measures.measure("03_calibration", "ece_afer")
 
 
+def test_a_difference_may_be_below_zero():
+    """The unit says what limits an interval over seeds: a share has 0 and 1, a difference not."""
+    for lesson, entries in measures.lessons().items():
+        for key, entry in entries.items():
+            if {"gain", "minus", "loss", "gap", "reduction"} & set(key.split("_")):
+                limited = key in ("loss_chosen", "auroc_min_minus_std")
+                assert (entry["unit"] in ("share", "probability")) == limited, f"{lesson}: {key}"
+
+
 def test_aims_have_a_figure_and_one_bound():
     for aim in measures.aims():
         assert measures.measure(aim["lesson"], aim["key"])

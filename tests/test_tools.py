@@ -119,3 +119,22 @@ def test_what_a_replaced_reference_said_is_kept(monkeypatch, tmp_path):
     collect_reference.remember("emodb", there, {"notebooks": {"01_data": {}, "02_fine_tune": {}}})
     said = {"02_fine_tune/uar": {"value": 0.8, "low": 0.7, "high": 0.9}}
     assert json.loads(kept.read_text(encoding="utf-8")) == {"ravdess": {}, "emodb": said}
+
+
+def test_a_figure_without_results_is_not_kept(tmp_path):
+    """A sweep run again for some lessons still holds the older notebooks of the others."""
+    import base64
+
+    import nbformat
+    import nbformat.v4 as v4
+
+    from tools.collect_reference import figures
+
+    image = v4.new_output("display_data", {"image/png": base64.b64encode(b"png").decode()})
+    (tmp_path / "notebooks").mkdir()
+    for lesson in ("01_data", "09_ensemble"):
+        cell = v4.new_code_cell(outputs=[image], metadata={"tags": [f"figure-{lesson[3:]}"]})
+        nbformat.write(v4.new_notebook(cells=[cell]), tmp_path / "notebooks" / f"{lesson}.ipynb")
+    found = {"schema": 1, "run": {"seeds": [0]}, "notebooks": {"01_data": {}}}
+    write_json(tmp_path / "results.json", found)
+    assert [p.name for p in figures(tmp_path, "emodb", tmp_path)] == ["emodb-data.png"]

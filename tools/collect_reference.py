@@ -38,9 +38,9 @@ def complete(group: str, paths: list[Path]) -> None:
 
 
 def figures(folder: Path, name: str, target: Path) -> list[Path]:
-    """Write the tagged figures of the executed lessons in `folder`."""
-    written = []
-    for path in sorted((folder / "notebooks").glob("*.ipynb")):
+    """Write the tagged figures of the executed lessons in `folder` whose results stand."""
+    written, there = [], results.read_results(folder / "results.json")["notebooks"]
+    for path in (folder / "notebooks" / f"{lesson}.ipynb" for lesson in sorted(there)):
         for cell in nbformat.read(path, as_version=4).cells:
             tags = [t for t in cell.metadata.get("tags", []) if t.startswith("figure-")]
             images = [

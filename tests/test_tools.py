@@ -138,3 +138,15 @@ def test_a_figure_without_results_is_not_kept(tmp_path):
     found = {"schema": 1, "run": {"seeds": [0]}, "notebooks": {"01_data": {}}}
     write_json(tmp_path / "results.json", found)
     assert [p.name for p in figures(tmp_path, "emodb", tmp_path)] == ["emodb-data.png"]
+
+
+def test_a_reference_holds_no_path_of_an_encoder():
+    from helpers.provenance import made
+    from tools.collect_reference import nameless
+
+    lesson, folder = ROOT / "notebooks" / "01_data.ipynb", "/somewhere/whisper-base-4"
+    run = {"encoder": folder, "command": f"run --encoder {folder} --seed 0"}
+    run["made"] = {"01_data": made(lesson, folder)}
+    nameless(run)
+    assert folder not in json.dumps(run) and run["encoder"] in run["command"]
+    assert run["made"]["01_data"] == made(lesson, run["encoder"])  # so it is not called older

@@ -66,6 +66,14 @@ def stale() -> list[str]:
     return lines
 
 
+def nameless(run: dict) -> None:
+    """Leave of an encoder's folder its name alone, in place: a path is of one machine."""
+    encoder, run["encoder"] = run["encoder"], Path(run["encoder"]).name
+    run["command"] = run.get("command", "").replace(encoder, run["encoder"])
+    for digests in run.get("made", {}).values():
+        digests["encoder"] = digests["encoder"].replace(encoder, run["encoder"])
+
+
 def remember(name: str, there: dict, merged: dict) -> None:
     """Keep what a replaced reference said in the rows of the first table: "changed" shows it."""
     path = ROOT / "data" / "reference" / "before.json"
@@ -96,10 +104,7 @@ def main() -> None:
         raise SystemExit(f"{sweep}: no sweep here; run several seeds into it first")
     for group, merged in pooled.items():
         complete(group, [p for run, p in folders.items() if run.rpartition("-")[0] == group])
-        encoder = merged["run"]["encoder"]
-        merged["run"]["encoder"] = Path(encoder).name  # no folder of one machine
-        made = merged["run"].get("command", "")
-        merged["run"]["command"] = made.replace(encoder, merged["run"]["encoder"])
+        nameless(merged["run"])
         name = label(merged["run"])
         target = ROOT / "data" / "reference" / f"{name}.json"
         if target.is_file():

@@ -30,7 +30,10 @@ TITLES = {
 FIGURES = (
     ("leakage", "01: MFCC on random and on unseen speakers"),
     ("probe-by-layer", "02: what each layer knows"),
+    ("loss", "02: loss by step"),
     ("walk", "02: from the probe to the network"),
+    ("shares", "02: what the embeddings tell apart"),
+    ("enrolled", "02: recall by clips of a voice"),
     ("noise-floor", "03: the noise floor of the ECE"),
     ("reliability", "04: reliability before and after"),
     ("risk-coverage", "04: risk against coverage"),

@@ -150,3 +150,27 @@ def test_a_reference_holds_no_path_of_an_encoder():
     nameless(run)
     assert folder not in json.dumps(run) and run["encoder"] in run["command"]
     assert run["made"]["01_data"] == made(lesson, run["encoder"])  # so it is not called older
+
+
+def test_lessons_of_other_seeds_share_a_reference(monkeypatch):
+    """A lesson that is too dear for three seeds keeps its one; what no longer stands goes."""
+    from tools import collect_reference
+
+    def found(seeds, *lessons, profile="full"):
+        entry = {"value": 0.5, "low": None, "high": None, "n": None, "seeds": seeds}
+        run = {"seeds": seeds, "profile": profile, "made": dict.fromkeys(lessons, seeds)}
+        return {"schema": 1, "run": run, "notebooks": {n: {"uar": entry} for n in lessons}}
+
+    monkeypatch.setattr(collect_reference, "older", lambda run, lesson: lesson == "05_entropy_ood")
+    there = found([0], "05_entropy_ood", "09_ensemble", "02_fine_tune")
+    both = collect_reference.joined(there, found([0, 1, 2], "02_fine_tune"))
+    assert list(both["notebooks"]) == ["02_fine_tune", "09_ensemble"]
+    assert both["run"]["made"] == {"02_fine_tune": [0, 1, 2], "09_ensemble": [0]}
+    assert both["run"]["seeds"] == [0, 1, 2]
+    assert both["notebooks"]["09_ensemble"]["uar"]["seeds"] == [0]
+    again = collect_reference.joined(both, found([0], "09_ensemble"))
+    assert again["run"]["seeds"] == [0, 1, 2] and list(again["notebooks"]) == list(
+        both["notebooks"]
+    )
+    alone = collect_reference.joined(both, found([0], "09_ensemble", profile="paper"))
+    assert list(alone["notebooks"]) == ["09_ensemble"]

@@ -4,9 +4,9 @@
     python -m tools.collect_reference runs/reference
     python -m tools.collect_reference    # what is older than the code (make reference)
 
-Lessons that the sweep did not run stay in the file, if that was made with the same seeds and
-profile. A cell tagged `figure-NAME` gives `figures/<corpus>-NAME.png`, from the run of the first
-seed. Only plots of results are tagged: no picture of a clip leaves a restricted corpus.
+Lessons that the sweep did not run stay in the file if they still stand: same profile, nothing
+changed since. A cell tagged `figure-NAME` gives `figures/<corpus>-NAME.png`, from the run of the
+first seed. Only plots of results are tagged: no picture of a clip leaves a restricted corpus.
 """
 
 import argparse
@@ -87,6 +87,22 @@ def remember(name: str, there: dict, merged: dict) -> None:
         write_json(path, kept | {name: gone})
 
 
+def joined(there: dict, merged: dict) -> dict:
+    """A reference with the lessons of a new sweep, and those of before that still stand.
+
+    Each figure keeps its own seeds; the run is described by the one with more of them.
+    """
+    if there["run"]["profile"] != merged["run"]["profile"]:
+        return merged
+    stand = {n: e for n, e in there["notebooks"].items() if not older(there["run"], n)}
+    both = sorted({**stand, **merged["notebooks"]}.items())
+    run = dict(max(merged["run"], there["run"], key=lambda run: len(run["seeds"])))
+    for part in ("made", "seconds", "cpu_seconds"):
+        of_both = there["run"].get(part, {}) | merged["run"].get(part, {})
+        run[part] = {lesson: of_both[lesson] for lesson, _ in both if lesson in of_both}
+    return merged | {"run": run, "notebooks": dict(both)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -110,11 +126,7 @@ def main() -> None:
         if target.is_file():
             there = results.read_results(target)
             remember(name, there, merged)
-            if all(there["run"][k] == merged["run"][k] for k in ("seeds", "profile")):
-                both = there["notebooks"] | merged["notebooks"]
-                merged["notebooks"] = dict(sorted(both.items()))
-                for part in ("made", "seconds", "cpu_seconds"):  # of each lesson
-                    merged["run"][part] = there["run"].get(part, {}) | merged["run"].get(part, {})
+            merged = joined(there, merged)
         write_json(target, merged)
         first = next(path for run, path in folders.items() if run.rpartition("-")[0] == group)
         print(name, merged["run"]["seeds"], *figures(first, name, ROOT / "figures"))

@@ -61,6 +61,17 @@ def _what(lesson: str, key: str) -> str:
     return what + (", %" if figure["unit"] in PERCENT else "")
 
 
+def _seeds(seeds: list[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def _fewer(entry: dict | None, seeds: list[int]) -> str:
+    """Which seeds a figure is of, where they are not those in the head of its column."""
+    if entry is None or entry["value"] is None or entry["seeds"] == seeds:
+        return ""
+    return f", {_seeds(entry['seeds'])}"
+
+
 def measured(page: str, columns) -> str:
     """Figures of the reference runs that are there, beside what a source claims elsewhere."""
     shown = measures.page(page)
@@ -70,10 +81,7 @@ def measured(page: str, columns) -> str:
         for name, file in _there(columns).items()
         if lessons & set(file["notebooks"])
     }
-    heads = []
-    for title, file in files.items():
-        seeds = file["run"]["seeds"]
-        heads.append(f"{title}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}")
+    heads = [f"{title}, {_seeds(file['run']['seeds'])}" for title, file in files.items()]
     stale = [{lesson for lesson in lessons if older(f["run"], lesson)} for f in files.values()]
     body = []
     for lesson, key in shown:
@@ -81,8 +89,10 @@ def measured(page: str, columns) -> str:
         if any(entries):
             figure = measures.measure(lesson, key)
             cells = [
-                _cell(entry, figure["unit"]) + (OLDER if entry and lesson in old else "")
-                for entry, old in zip(entries, stale, strict=True)
+                _cell(entry, figure["unit"])
+                + _fewer(entry, file["run"]["seeds"])
+                + (OLDER if entry and lesson in old else "")
+                for entry, file, old in zip(entries, files.values(), stale, strict=True)
             ]
             body.append([_what(lesson, key), *cells, _claimed(figure)])
     body = _whole_columns(heads, body)

@@ -172,5 +172,9 @@ def test_lessons_of_other_seeds_share_a_reference(monkeypatch):
     assert again["run"]["seeds"] == [0, 1, 2] and list(again["notebooks"]) == list(
         both["notebooks"]
     )
+    renewed = collect_reference.joined(
+        found([0, 1, 2], "05_entropy_ood"), found([0], "02_fine_tune")
+    )
+    assert renewed == found([0], "02_fine_tune")  # nothing stands: nothing of the old run stays
     alone = collect_reference.joined(both, found([0], "09_ensemble", profile="paper"))
     assert list(alone["notebooks"]) == ["09_ensemble"]

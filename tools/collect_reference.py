@@ -92,10 +92,15 @@ def joined(there: dict, merged: dict) -> dict:
 
     Each figure keeps its own seeds; the run is described by the one with more of them.
     """
-    if there["run"]["profile"] != merged["run"]["profile"]:
+    new = merged["notebooks"]
+    stand = {
+        name: entries
+        for name, entries in there["notebooks"].items()
+        if name not in new and not older(there["run"], name)
+    }
+    if not stand or there["run"]["profile"] != merged["run"]["profile"]:
         return merged
-    stand = {n: e for n, e in there["notebooks"].items() if not older(there["run"], n)}
-    both = sorted({**stand, **merged["notebooks"]}.items())
+    both = sorted({**stand, **new}.items())
     run = dict(max(merged["run"], there["run"], key=lambda run: len(run["seeds"])))
     for part in ("made", "seconds", "cpu_seconds"):
         of_both = there["run"].get(part, {}) | merged["run"].get(part, {})

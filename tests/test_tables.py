@@ -79,3 +79,9 @@ def test_an_aim_may_have_a_bound_of_its_own_for_each_corpus(monkeypatch):
         reference_tables._judged(aim | {"above": 0.9}, "emodb", file) == "open: 90.0 [87.0, 93.0]"
     )
     assert reference_tables._judged(aim | {"above": 0.9}, "embedded", file) == "–"  # synthetic
+
+
+def test_a_column_without_a_figure_is_not_called_older():
+    heads, body = ["empty", "old"], [["row", "–", "1.0 (older)"]]
+    assert reference_tables._whole_columns(heads, body) == [["row", "–", "1.0"]]
+    assert heads == ["empty", "old (older)"]

@@ -103,7 +103,7 @@ def _whole_columns(heads: list[str], body: list[list[str]]) -> list[list[str]]:
     """Say "older" once, in the head of a column (changed in place) that is older throughout."""
     for i in range(len(heads)):
         cells = [line[i + 1] for line in body if line[i + 1] != "–"]
-        if all(cell.endswith(OLDER) for cell in cells):
+        if cells and all(cell.endswith(OLDER) for cell in cells):
             heads[i] += OLDER
             for line in body:
                 line[i + 1] = line[i + 1].removesuffix(OLDER)

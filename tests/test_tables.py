@@ -81,6 +81,16 @@ def test_an_aim_may_have_a_bound_of_its_own_for_each_corpus(monkeypatch):
     assert reference_tables._judged(aim | {"above": 0.9}, "embedded", file) == "–"  # synthetic
 
 
+def test_several_emotions_are_asked_of_corpora_with_several_votes():
+    own = [aim for aim in reference_tables.asked() if aim["lesson"].startswith("11")]
+    files = reference_tables._there(reference_tables.ALL + reference_tables.ELSEWHERE)
+    for name, file in files.items():
+        found = file["notebooks"].get(own[0]["lesson"], {"krippendorff_alpha": {"value": None}})
+        told = [reference_tables._judged(aim, name, file) for aim in own]
+        assert (set(told) == {"–"}) == (found["krippendorff_alpha"]["value"] is None), name
+    assert len(own) == 2 and {"emodb", "embedded", "crema_d"} <= set(files)
+
+
 def test_a_column_without_a_figure_is_not_called_older():
     heads, body = ["empty", "old"], [["row", "–", "1.0 (older)"]]
     assert reference_tables._whole_columns(heads, body) == [["row", "–", "1.0"]]

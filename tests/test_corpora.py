@@ -8,12 +8,15 @@ import os
 import re
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import soundfile
 from awkward import M4A, MAC, POINTER, account, put
+from sklearn.metrics import f1_score
 
-from helpers import corpora
+from course.settings import lessons
+from helpers import corpora, multilabel
 from helpers.errors import CourseError
 
 REAL = os.environ.get("SER_CORPORA")
@@ -53,6 +56,28 @@ def test_real_crema_d_has_voice_only_votes():
     # Of those who heard 1001_IEO_HAP_LO without seeing it, 6 said neutral and 3 happy.
     if len(one := frame[frame["utterance"].str.endswith("1001_IEO_HAP_LO")]):
         assert one["votes"].iloc[0]["neutral"] == 6
+
+
+def test_lesson_11_says_of_crema_d_what_its_votes_say():
+    if not REAL or not corpora.available("crema_d") or len(corpora.frame("crema_d")) != 2014:
+        pytest.skip("SER_CORPORA is not set, or holds no crema_d of 2,014 clips")
+    frame = corpora.frame("crema_d")
+    names = ["neutral", "happy", "sad", "angry", "fearful", "disgust"]
+    votes = np.array([[v.get(name, 0) for name in names] for v in frame["votes"]])
+    truth = votes / votes.sum(axis=1, keepdims=True) > 1 / 6 + 1e-9  # by fractions, not by ours
+    speakers = [frame["speaker"][has].nunique() for has in truth.T]
+    cells = nbformat.read(lessons()["11_multilabel_calibration"], as_version=4).cells
+    (said,) = (c.source for c in cells if c.source.startswith("CREMA-D, counted"))
+    for title, counts in (("clips", truth.sum(axis=0)), ("speakers", speakers)):
+        assert f"| {title} with it | {' | '.join(f'{n:,}' for n in counts)} |" in said
+    assert (
+        f"{frame['speaker'].nunique()} speakers" in said and "| CREMA-D | neutral | happy" in said
+    )
+    assert f"{(truth.sum(axis=1) > 1).sum():,} of them have more than one label" in said
+    # "One rater against the others scores below a model that always says yes on CREMA-D."
+    one, rest, weight, _ = multilabel.rater_against_rest(votes)
+    rater = f1_score(rest, one, average="macro", sample_weight=weight)
+    assert rater < f1_score(truth, np.ones_like(truth), average="macro")
 
 
 @pytest.fixture

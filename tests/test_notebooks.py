@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from both_ways import BothWays
 from conftest import PARTS, nbgrader_scores
+from scipy import stats
 
 from course import cli, students
 from course.settings import NOTEBOOKS, ROOT, check_parameters, lessons
@@ -166,17 +167,21 @@ RECORDED = {
         "macro_f1_bce": (0.38, 0.56), "macro_f1_bce_tuned": (0.48, 0.6),
         "macro_f1_posweight": (0.46, 0.6), "macro_f1_soft": (0.48, 0.62),
         "macro_f1_cbl": (0.4, 0.64), "macro_f1_best": (0.36, 0.58), "micro_f1_best": (0.4, 0.6),
-        "weighted_f1_best": (0.4, 0.6), "loss_chosen": SHARE,
-        "f1_gain_cbl": (-0.15, 0.15), "f1_gain_best": (-0.15, 0.2), "f1_gain_tuned": (0.03, 0.4),
+        "weighted_f1_best": (0.4, 0.6), "loss_chosen": (0.4, 1),
+        "f1_gain_cbl": (-0.15, 0.15), "f1_cbl_minus_bce": (-0.05, 0.08),
+        "f1_gain_best": (-0.15, 0.2), "f1_gain_tuned": (0.03, 0.4),
         "f1_best_minus_tuned": (-0.2, 0),  # a weight an emotion moves no threshold
         "ece_bce": (0.5, 0.68), "ece_bce_scaled": (0.5, 0.68), "ece_best": (0.5, 0.68),
-        "ece_best_scaled": (0.5, 0.68), "ece_eq6_at_t1": (0.35, 0.5), "ece_gain_cbl": (-0.1, 0.1),
+        "ece_best_scaled": (0.5, 0.68), "ece_gain_printed": (-0.06, 0.1),
+        "ece_eq6_at_t1": (0.35, 0.5), "ece_gain_cbl": (-0.1, 0.1),
         "ece_positive_rate_before": (0.02, 0.09), "ece_positive_rate_logit": (0.02, 0.09),
         "ece_positive_rate_floor": (0.015, 0.04), "ece_positive_rate_eq6_at_t1": (0.1, 0.25),
         "ece_confidence_before": (0.01, 0.08), "ece_confidence_logit": (0.01, 0.08),
         "ece_confidence_eq6_at_t1": (0.1, 0.25),
         "ece_gain_logit": (-1, 0.6), "ece_gain_logit_early": (0.1, 0.9),
-        "p_value_t_test": SHARE, "p_value_interval": SHARE,
+        # Two small networks: unpaired scores of 36 clips tell few apart. The other p hangs on one
+        # interval, and is worked out again from it below.
+        "p_value_t_test": (0.01, 1), "p_value_interval": (1e-6, 1),
         # A share of few pairs of seeds: none was false with these weights.
         "t_test_false_positives": (0, 0.6), "interval_false_positives": (0, 0.6),
         "seed_interval_false_positives": (0, 0.1),
@@ -323,10 +328,6 @@ def test_figures_agree_with_each_other(course):
     calibration = {key: entry["value"] for key, entry in found["03_calibration"].items()}
     assert calibration["nll_after"] <= calibration["nll_before"] + 0.02
     assert found["01_data"]["mfcc_uar"]["value"] > found["01_data"]["dummy_uar"]["value"]
-    # The squeeze of eq. 6 looks like a gain where source 5 counts, and is a loss where it matters.
-    several = {key: entry["value"] for key, entry in found["11_multilabel_calibration"].items()}
-    assert several["ece_eq6_at_t1"] < several["ece_bce"]
-    assert several["ece_positive_rate_eq6_at_t1"] > 2 * several["ece_positive_rate_before"]
     ensemble = {key: entry["value"] for key, entry in found["09_ensemble"].items()}
     gap = ensemble["uar_ensemble"] - ensemble["uar_logreg_both"]
     assert ensemble["uar_ensemble_minus_logreg_both"] == pytest.approx(gap)
@@ -342,6 +343,32 @@ def test_figures_agree_with_each_other(course):
     # Lessons 06 and 08 run the same contest on the same artefact.
     again = found["08_pad_labelling"]["f1_unknown_openmax"]["value"]
     assert again == pytest.approx(found["06_openmax"]["f1_unknown_bendale"]["value"])
+
+
+@pytest.mark.slow
+def test_figures_of_lesson_11_agree_with_each_other(course):
+    entries = results.read_results(course / "results.json")["notebooks"][
+        "11_multilabel_calibration"
+    ]
+    value = {key: entry["value"] for key, entry in entries.items()}
+    width = {key: (e["high"] - e["low"]) / 2 for key, e in entries.items() if e["high"] is not None}
+    # The squeeze of eq. 6 looks like a gain where source 5 counts, and is a loss where it matters.
+    assert value["ece_eq6_at_t1"] < value["ece_bce"]
+    assert value["ece_positive_rate_eq6_at_t1"] > 2 * value["ece_positive_rate_before"]
+    gain = 1 - value["ece_best_scaled"] / value["ece_best"]
+    assert value["ece_gain_printed"] == pytest.approx(gain)
+    gain = value["macro_f1_cbl"] - value["macro_f1_bce"]
+    assert value["f1_cbl_minus_bce"] == pytest.approx(gain)
+    # Seeds widen the interval: without them it is that of the relative gain, times BCE.
+    assert width["f1_cbl_minus_bce"] > 1.1 * width["f1_gain_cbl"] * value["macro_f1_bce"]
+    freedom = 23  # 24 speakers
+    t = value["f1_gain_best"] / width["f1_gain_best"] * stats.t.ppf(0.975, freedom)
+    p = 2 * stats.t.sf(abs(t), freedom)
+    assert value["p_value_interval"] == pytest.approx(p, rel=0.5, abs=0.02)
+    chosen = entries["loss_chosen"]["reason"].partition(": ")[2].split("; ")  # one a turn
+    assert all(re.fullmatch(r"BCE|(CBL|P|P\+CBL|pairwise), [αβ] = [\d.]+", loss) for loss in chosen)
+    other = sum(loss != "BCE" for loss in chosen) / entries["loss_chosen"]["n"]
+    assert len(chosen) == entries["loss_chosen"]["n"] and value["loss_chosen"] == other
 
 
 @pytest.mark.slow

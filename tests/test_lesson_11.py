@@ -1,10 +1,20 @@
-"""The checks of lesson 11 against plausible wrong answers: each is told its own mistake."""
+"""Lesson 11: its checks against wrong answers, the source's network, what is real speech."""
 
+import re
+import warnings
+from types import SimpleNamespace
+
+import nbformat
 import numpy as np
+import pytest
+import torch
 from scipy.optimize import minimize_scalar
 from wrong_answers import catalogue
 
-from helpers import metrics
+from course.settings import lessons
+from helpers import corpora, encoders, metrics, profiles, results
+
+LESSON = nbformat.read(lessons()["11_multilabel_calibration"], as_version=4)
 
 # (exercise, answer, part of the message)
 WRONG = [
@@ -51,3 +61,59 @@ def space():
 
 
 test_wrong, test_right, test_solution = catalogue("11_multilabel_calibration", space, WRONG, RIGHT)
+
+
+# --- what runs nowhere else, and what it says of real speech -----------------------------------
+
+
+def cell(mark):
+    """The code cell that holds a text."""
+    (found,) = (c.source for c in LESSON.cells if c.cell_type == "code" and mark in c.source)
+    return found
+
+
+@pytest.fixture
+def imported(monkeypatch):
+    """A kernel that has run the lesson's imports."""
+    monkeypatch.setattr(results, "REAL", results.REAL)  # the lesson leaves one corpus in it
+    with warnings.catch_warnings():
+        here = {}
+        exec(cell("import krippendorff"), here)
+    return here
+
+
+def test_one_vote_a_clip_is_not_shown_beside_several(imported):
+    for mark in ("real_answers(\n", 'real_figures("two-curves")'):
+        exec(f"shown = {cell(mark)}", imported)
+        assert "CREMA-D" in imported["shown"].data
+        assert not re.search("RAVDESS|EMO-DB|one vote a clip", imported["shown"].data)
+
+
+@pytest.mark.slow
+def test_the_network_of_the_source_trains_all_but_its_convolutions(imported):
+    """The `paper` profile in small: eight clips, one epoch."""
+    here, enc, frame = imported, encoders.load("embedded"), corpora.frame("embedded")[:12]
+    turn = SimpleNamespace(index=0, train=np.arange(8), stop=np.array([8, 9]),
+                           tune=np.array([10]), test=np.array([11]))  # fmt: skip
+    here |= {
+        "profile": "paper", "enc": enc, "settings": profiles.settings_for("paper", enc), "K": 3,
+        "paths": frame["path"].to_numpy(), "truth": np.eye(3, dtype=bool)[np.arange(12) % 3],
+        "turns": [turn], "seed": 0,
+    }  # fmt: skip
+    for mark in ("def trunk", "class OnSpeech", "recipe = {", "def answers", "def train("):
+        exec(cell(mark), here)
+    wanted = {"rate": 1e-4, "batch": 32, "epochs": 10, "patience": 10}  # source 5, section 4.2
+    assert wanted.items() <= here["recipe"].items() and here["network"] is here["OnSpeech"]
+    here["recipe"]["epochs"], nets = 1, []
+    here["network"] = lambda turn: nets.append(here["OnSpeech"](turn)) or nets[-1]
+    exec(cell("def weighted"), here)  # trains: one epoch of BCE
+    (net,) = nets
+    assert [type(layer).__name__ for layer in net.trunk] == [
+        *("Linear", "BatchNorm1d", "ReLU") * 2, "Linear"]  # fmt: skip
+    before = dict(enc.model.named_parameters())
+    moved = {name: not before[name].equal(w) for name, w in net.speech.named_parameters()}
+    frozen = {name for name in moved if name.startswith("feature_extractor")}
+    assert frozen and not any(moved[name] for name in frozen)
+    assert all(moved[name] for name in moved if name.startswith("encoder.layers."))
+    alone, beside = here["answers"](net, np.array([0])), here["answers"](net, np.array([0, 1]))
+    assert alone.shape == (1, 3) and torch.allclose(alone[0], beside[0], atol=1e-4)  # no padding

@@ -95,16 +95,16 @@ def verdict(entry: dict, above: float | None = None, below: float | None = None)
     return "reached" if low > bound else "missed" if high < bound else "open"
 
 
-def table(lesson: str, caption: str = ""):
+def table(lesson: str, only=tuple(REAL)):
     """The table "source | measured here | on real speech | why they differ" of a lesson.
 
     A pandas Styler. Rows, claims and reasons stand in ``data/measures.json``; measured is what this
-    kernel recorded, beside it the reference runs that hold the lesson (``data/reference``); "older"
-    says that lesson, code or encoder have changed since.
+    kernel recorded, beside it the reference runs that hold the lesson (``data/reference``), of the
+    corpora ``only``; "older" says that lesson, code or encoder have changed since.
     """
     import pandas as pd
 
-    columns = {"here [95 % interval]": _recorded, **_real(lesson)}
+    columns = {"here [95 % interval]": _recorded, **_real(lesson, only)}
     lines = []
     for key, entry in measures.of_lesson(lesson).items():
         if "claimed" in entry:
@@ -114,29 +114,29 @@ def table(lesson: str, caption: str = ""):
             lines.append(line | {"why they differ": entry["why"]})
     left = [{"selector": "th, td", "props": "text-align: left; vertical-align: top"}]
     shown_here = pd.DataFrame(lines).style.hide(axis="index").set_table_styles(left)
-    return shown_here.set_caption(caption or f"Lesson {lesson[:2]}: source and measured")
+    return shown_here.set_caption(f"Lesson {lesson[:2]}: source and measured")
 
 
-def _real(lesson: str) -> dict[str, dict]:
+def _real(lesson: str, only) -> dict[str, dict]:
     """What the reference runs on real speech hold of a lesson, by title; "older" is said."""
     found = {}
-    for name, title in REAL.items():
+    for name in only:
         if (REFERENCE / f"{name}.json").is_file():
             kept = read_results(REFERENCE / f"{name}.json")
             if entries := kept["notebooks"].get(lesson):
-                found[title + (" (older)" if older(kept["run"], lesson) else "")] = entries
+                found[REAL[name] + (" (older)" if older(kept["run"], lesson) else "")] = entries
     return found
 
 
-def real_answers(lesson: str, *sentences: str):
+def real_answers(lesson: str, *sentences: str, only=tuple(REAL)):
     """Answer the opening questions of a lesson, a sentence each, from the runs on real speech.
 
     ``{key}`` in a sentence becomes that figure of each corpus; ``{key > 0.5}`` (or ``<``) says
-    before it whether the whole interval lies there: yes, no, or open.
+    before it whether the whole interval lies there: yes, no, or open. ``only``: names of corpora.
     """
     from IPython.display import Markdown
 
-    words, runs = {"reached": "yes", "missed": "no", "open": "open"}, _real(lesson)
+    words, runs = {"reached": "yes", "missed": "no", "open": "open"}, _real(lesson, only)
 
     def told(match):
         key, sign, bound = match.groups()
@@ -151,15 +151,15 @@ def real_answers(lesson: str, *sentences: str):
     return Markdown("\n".join(f"{i}. {text}" for i, text in enumerate(texts, 1)))
 
 
-def real_figures(kind: str):
-    """Show the figure ``kind`` of a lesson as the runs on real speech drew it.
+def real_figures(kind: str, only=tuple(REAL)):
+    """Show the figure ``kind`` of a lesson as the runs on real speech (corpora ``only``) drew it.
 
     Side by side where each keeps 70 % of its size, one below the other on a smaller screen.
     """
     from IPython.display import HTML
 
     each = ""
-    for name, title in REAL.items():
+    for name, title in ((name, REAL[name]) for name in only):
         if (path := FIGURES / f"{name}-{kind}.png").is_file():
             png = path.read_bytes()
             wide = int.from_bytes(png[16:20])  # pixels: a PNG says so at its beginning

@@ -86,6 +86,8 @@ def test_the_table_of_a_lesson_comes_from_the_file(monkeypatch):
     emodb = results.read_results(results.REFERENCE / "emodb.json")["notebooks"]["03_calibration"]
     assert "0.0312 [0.0100, 0.0600]" in html and "0.00336 (source 1)" in html
     assert results.shown(emodb["ece_after"]) in html and "RAVDESS" in html
+    alone = results.table("03_calibration", only=("emodb",)).to_html()
+    assert results.shown(emodb["ece_after"]) in alone and "RAVDESS" not in alone
     with pytest.raises(CourseError, match="did you mean '03_calibration'"):
         results.table("03_calibrations")
 
@@ -112,6 +114,7 @@ def test_questions_are_answered_from_real_speech(real):
     assert "RAVDESS: no," in second and "EMO-DB: open," in second
     assert "RAVDESS: 0.7000" in third and third.endswith("(not measured on real speech yet)")
     assert "RAVDESS (older): yes" in results.real_answers("04_y", "{a > 0.5}").data
+    assert "(EMO-DB: 0.7" in results.real_answers("03_x", "{a}", only=("emodb",)).data
 
 
 def test_pictures_of_real_speech_are_shown_where_there_are_any(real):
@@ -121,3 +124,4 @@ def test_pictures_of_real_speech_are_shown_where_there_are_any(real):
     assert "1 560.0px; max-width: 800px" in results.real_figures("bars").data
     shown = results.real_figures("map").data
     assert "EMO-DB" in shown and "RAVDESS" not in shown and "cGljdHVyZQ==" in shown
+    assert "yet" in results.real_figures("map", only=("ravdess",)).data

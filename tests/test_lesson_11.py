@@ -83,7 +83,7 @@ def imported(monkeypatch):
 
 
 def test_one_vote_a_clip_is_not_shown_beside_several(imported):
-    for mark in ("real_answers(\n", 'real_figures("two-curves")'):
+    for mark in ("real_answers(\n", 'real_figures("two-curves"'):
         exec(f"shown = {cell(mark)}", imported)
         assert "CREMA-D" in imported["shown"].data
         assert not re.search("RAVDESS|EMO-DB|one vote a clip", imported["shown"].data)

@@ -27,20 +27,22 @@ def stop(body, new="recall > recalls[best]", done="epoch - best >= patience"):
 
 LOOP = "for k, s in zip(kernels, strides): n = {}\n    return n"
 WRONG = [
-    (1, frames("pass"), "without `return`"),
-    (1, frames("return [(n - k) // s + 1 for k, s in zip(kernels, strides)]"), "one integer"),
+    (1, frames("pass"), "ends without `return`"),
+    (1, frames("return [(n - k) // s + 1 for k, s in zip(kernels, strides)]"),
+     "return one integer"),
     (1, frames(LOOP.format("(n - k) // s")), "the first place counts"),
     (1, frames(LOOP.format("n // s")), "the first place counts"),
     (1, frames(LOOP.format("-(-(n - k) // s) + 1")), "does not fit whole"),
     (1, frames("return (n - kernels[0]) // strides[0] + 1"), "input of the next"),
     (1, frames("kernels, strides = kernels[::-1], strides[::-1]\n    " + LOOP.format(
         "(n - k) // s + 1")), "first layer to the last"),
-    (1, frames(LOOP.format("(n - k) // s + 1") + " if len(kernels) < 7 else 50"), "49 frames"),
-    (2, mean("pass"), "without `return`"),
+    (1, frames(LOOP.format("(n - k) // s + 1") + " if len(kernels) < 7 else 50"),
+     "audio gives 49 frames"),
+    (2, mean("pass"), "ends without `return`"),
     (2, mean("return (h * w).sum(1).numpy() / w.sum(1).numpy()"), "return a tensor"),
     (2, mean("return (h * w).sum(1, keepdim=True) / w.sum(1, keepdim=True)"), "one row of H"),
-    (2, mean("return h.mean(dim=1)"), "padded frame"),
-    (2, mean("return (h * (1 - w)).sum(1) / (1 - w).sum(1)"), "padded frame"),
+    (2, mean("return h.mean(dim=1)"), "has a padded frame"),
+    (2, mean("return (h * (1 - w)).sum(1) / (1 - w).sum(1)"), "has a padded frame"),
     (2, mean("return (h * w).sum(dim=1)"), "the sum of clip 1"),
     (2, mean("return (h * w).mean(dim=1)"), "real frames of that clip"),
     (2, mean("return (h * w).sum(dim=1) / w.sum()"), "real frames of that clip"),
@@ -48,8 +50,8 @@ WRONG = [
     (2, mean("return torch.stack([x[: int(m.sum())].mean(0) for x, m in zip(h, mask)])"),
      "may have holes"),
     (2, mean("return networks.pool(h, mask)"), "pool would solve"),
-    (3, "def stop_early(recalls, patience): pass", "without `return`"),
-    (3, stop("best").replace("best, len", "best  # len"), "two numbers"),
+    (3, "def stop_early(recalls, patience): pass", "ends without `return`"),
+    (3, stop("best").replace("best, len", "best  # len"), "return two numbers"),
     (3, "def stop_early(recalls, patience): return int(np.argmax(recalls)), len(recalls)",
      "never sees 0.9"),
     (3, stop("best, epoch + 1", done="epoch - best > patience"), "never sees 0.9"),
@@ -61,9 +63,9 @@ WRONG = [
         "        bad = bad + 1 if e and r[e] <= r[e - 1] else 0\n"
         "        if r[e] > r[best]: best = e\n"
         "        if bad >= patience or e - best > patience: return best, e + 1\n"
-        "    return best, len(r)", "not the epoch before|two epochs bring nothing new"),
+        "    return best, len(r)", "two epochs bring nothing new"),
     (3, stop("best, epoch + 1").replace("return best, len(recalls)", "return 0, len(recalls)"),
-     "still rising"),
+     "still rising: the last"),
     (3, stop("best, epoch + 1", done="epoch - best >= 2"), "patience is the one"),
 ]  # fmt: skip
 RIGHT = [

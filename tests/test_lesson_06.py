@@ -34,8 +34,8 @@ def fpr(body, enough="np.mean(scores[unknown] >= t) >= 0.95 - 1e-12", down="[::-
 
 HAND, LOST = "np.column_stack([a * p, ((1 - a) * p).sum(axis=1)])", "scores[~unknown] >= t"
 WRONG = [
-    (1, fpr("pass"), "without `return`"),
-    (1, fpr(f"return {LOST}"), "one number"),
+    (1, fpr("pass"), "ends without `return`"),
+    (1, fpr(f"return {LOST}"), "return one number"),
     (1, fpr(f"return np.sum({LOST})"), "is how many"),
     (1, fpr(f"return np.mean({LOST})", "np.mean(scores[unknown] >= t) == 1"), "95 % will do"),
     (1, fpr("return np.mean(scores[unknown] >= t)"), "count known ones"),
@@ -48,22 +48,31 @@ WRONG = [
     (1, "def my_fpr95(scores, unknown):\n"
         "    return np.mean(scores[~unknown] >= np.quantile(scores[unknown], 0.05))",
      "a score that occurs"),
-    (1, "def my_fpr95(scores, unknown):\n    return 0.75", "perfectly apart"),
+    (1, "def my_fpr95(scores, unknown):\n"
+        "    return np.mean(scores[unknown] <= np.quantile(scores[~unknown], 0.95))",
+     "95 % of the known"),
+    (1, fpr("return np.mean(scores[unknown] <= t)", "np.mean(scores[~unknown] <= t) >= 0.95", ""),
+     "95 % of the known"),
+    (1, "def my_fpr95(scores, unknown):\n"
+        "    return np.mean(scores[~unknown] >= np.quantile(scores[~unknown], 0.05))",
+     "the known clips set"),
+    (1, fpr("return np.mean(~unknown[scores >= t])"), "8 of 10 known"),
+    (1, "def my_fpr95(scores, unknown):\n    return 0.8", "perfectly apart: no known"),
     (1, "def my_fpr95(scores, unknown):\n    return metrics.fpr95(scores, unknown)",
      "fpr95 would solve"),
-    (2, weights("pass"), "without `return`"),
+    (2, weights("pass"), "ends without `return`"),
     (2, weights("return w[:rank]"), "one weight a logit"),
     (2, "def rank_weights(v, rank):\n    return np.maximum(0, rank - np.arange(len(v))) / rank",
      "put each at its class"),
     (2, weights("return w", "(rank - i - 1) / rank"), "counts from 1"),
-    (2, weights("return w", "(i + 1) / rank"), "highest weight"),
+    (2, weights("return w", "(i + 1) / rank"), "has the highest weight"),
     (2, weights("return w", "1"), "fall by rank"),
     (2, weights("return w", order="np.argsort(v)"), "class 1 is highest"),
     (2, weights("return w / w.sum()"), "class 1 is highest"),
-    (2, weights("return w", order="np.argsort(np.argsort(-v))"), "class 1 is highest|3/3 for"),
+    (2, weights("return w", order="np.argsort(np.argsort(-v))"), "class 1 is highest"),
     (2, weights("return w", "(2 - i) / 2"), "3/3 for the highest"),
-    (2, weights("return np.round(w * 6) / 6"), "random logits"),
-    (3, over("pass"), "without `return`"),
+    (2, weights("return np.round(w * 6) / 6"), "random logits \\["),
+    (3, over("pass"), "ends without `return`"),
     (3, over("return a * p"), "K \\+ 1 columns"),
     (3, over("return np.column_stack([a * p, 1 - a.min(axis=1)])"), "sum to one"),
     (3, over("return np.column_stack([a * p, (1 - a).sum(axis=1)])"), "sum to one"),
@@ -73,8 +82,9 @@ WRONG = [
      "only the likeliest"),
     (3, over(f"a = 1 - a; return {HAND}"), "keeps 0.5 of its 0.3"),
     (3, over(f"return {HAND}", rest="0.0"), "keeps all of its 0.3"),
-    (3, over(f"return {HAND}", place="np.argsort(-p, axis=1)"), "single argsort"),
-    (3, over(f"return {HAND}", place="(p < p.max(axis=1, keepdims=True)) * 1"), "rank 2"),
+    (3, over(f"return {HAND}", place="np.argsort(-p, axis=1)"), "a single argsort gives"),
+    (3, over(f"return {HAND}", place="(p < p.max(axis=1, keepdims=True)) * 1"),
+     "40 random rows, rank 2"),
 ]  # fmt: skip
 RIGHT = [
     (1, "def my_fpr95(scores, unknown):\n    u = np.sort(scores[unknown])\n"

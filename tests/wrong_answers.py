@@ -1,6 +1,8 @@
 """The checks of a lesson against plausible wrong answers: each is told its own mistake."""
 
+import ast
 import contextlib
+import re
 
 import nbformat
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 from course import students
 from course.settings import lessons
 
+NOTHING = "ends without `return`"  # told to an answer that returns nothing: no plausible mistake
+
 
 def cells(name):
     """The exercises of a lesson: ``[[solution, check, …], …]``, sources; a check is a step."""
@@ -16,10 +20,23 @@ def cells(name):
     return [[lesson.cells[i].source for i in own] for own in students.exercises(lesson)]
 
 
+def lists(answer):
+    """An answer that returns lists where ``answer`` returns arrays: as right as it was."""
+    name = next(n.name for n in ast.parse(answer).body if isinstance(n, ast.FunctionDef))
+    return (
+        f"{answer}\n\ndef plain(found):\n"
+        "    if isinstance(found, tuple): return [plain(part) for part in found]\n"
+        "    return found.tolist() if isinstance(found, np.ndarray) else found\n\n"
+        f"def {name}(*args, own={name}, **named):\n    return plain(own(*args, **named))"
+    )
+
+
 def catalogue(name, space, wrong, right):
     """Make the three tests of a catalogue: of wrong answers, right ones, and the solution.
 
     An exercise in steps needs a wrong answer that passes the first, and one that passes none.
+
+    A message is three words or more of one assertion: no alternatives, or it proves nothing.
 
     ``space()`` holds what the lesson has in its kernel by then, in small; ``wrong`` holds
     ``(exercise, answer, part of the message)``, ``right`` ``(exercise, answer)``.
@@ -44,6 +61,7 @@ def catalogue(name, space, wrong, right):
 
     @pytest.mark.parametrize(("exercise", "answer", "message"), wrong)
     def test_wrong(exercise, answer, message):
+        assert len(message.split()) >= 3 and not re.search(r"(?<!\\)\|", message), message
         with pytest.raises(AssertionError, match=message):
             check(exercise, answer)
 
@@ -60,7 +78,9 @@ def catalogue(name, space, wrong, right):
             check(exercise, students.stub(solution))
         marks = [points(exercise, answer) for answer in (solution, students.stub(solution))]
         assert marks == [len(steps), 0]
-        own = {message: answer for number, answer, message in wrong if number == exercise}
+        check(exercise, lists(solution))
+        told = {message: answer for number, answer, message in wrong if number == exercise}
+        own = {m: answer for m, answer in told.items() if m != NOTHING}
         assert len(own) >= 5, "five plausible wrong answers, each with a message of its own"
         if len(steps) > 1:
             reached = {points(exercise, answer) for answer in own.values()}

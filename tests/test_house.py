@@ -29,6 +29,7 @@ FLOORS = ("ground", "speech", "models", "methods", "shown")
 MAP = re.findall(rf"^\| ({'|'.join(FLOORS)}) \| `(\w+)` \|", PAGE, re.M)  # [(floor, module), …]
 BUDGET = {"helpers": 3000, "course": 2000}  # lines of code
 LONGEST = 300  # lines of a file
+SITTING = 8000  # words of a lesson; a longer one is marked for two
 LINES = {"median": 10, "nine in ten": 25, "longest": 40, "folded, %": 15}  # of a lesson's cells
 
 # What is still to be mended; each entry goes with the change that mends it.
@@ -280,6 +281,18 @@ def test_exercises_stand_behind_their_section(name):
     nb = nbformat.read(lessons()[name], as_version=4)
     assert exercises(nb)[0][0] <= len(nb.cells) / 3
     assert not any(re.search(r"^#+ .*Exercises$", cell.source, re.M) for cell in nb.cells)
+
+
+@pytest.mark.parametrize("name", lessons())
+def test_a_long_lesson_says_where_a_sitting_ends(name):
+    """Once, before a section; with its code, for that is read in class as well."""
+    cells = nbformat.read(lessons()[name], as_version=4).cells
+    words = [len(cell.source.split()) for cell in cells]
+    marks = [i for i, c in enumerate(cells) if "**Here the first sitting ends.**" in c.source]
+    assert len(marks) == 1 or not marks and sum(words) <= SITTING
+    for at in marks:
+        assert re.match("#+ ", cells[at + 1].source), "a sitting ends where a section does"
+        assert max(sum(words[:at]), sum(words[at:])) <= SITTING, "and leaves no long one"
 
 
 @pytest.mark.parametrize("name", lessons())

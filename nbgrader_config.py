@@ -4,23 +4,35 @@
 made there once, nobody makes again.
 """
 
+import base64
 import os
 import re
 from pathlib import Path
 
 from nbgrader import preprocessors as nb
 
+from course.settings import ROOT
 from course.students import edition
 
 HERE = Path(__file__).resolve().parent
+
+
+def inline(link: re.Match) -> str:
+    """A link to a picture in ``figures/`` with the picture in it: nbgrader hands out one file."""
+    drawn = (ROOT / "figures" / link[1]).read_bytes()
+    return f"](data:image/svg+xml;base64,{base64.b64encode(drawn).decode()})"
 
 
 class Edition(nb.NbGraderPreprocessor):
     """The student edition: stubs that keep their hints, no notes for the instructor."""
 
     def preprocess(self, notebook, resources):
-        """Take solutions and notes out."""
-        return edition(notebook), resources
+        """Take solutions and notes out, and pictures in."""
+        notebook = edition(notebook)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = re.sub(r"\]\(\.\./figures/([\w-]+\.svg)\)", inline, cell.source)
+        return notebook, resources
 
 
 class OneOut(nb.NbGraderPreprocessor):

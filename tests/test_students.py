@@ -1,12 +1,13 @@
 """Student edition: solutions go, checks stay; nbgrader takes the sources."""
 
+import base64
 import re
 
 import nbformat
 import pytest
 from conftest import CHECK, EXERCISE, nbgrader_scores, write_lesson
 from nbclient import NotebookClient
-from nbformat.v4 import new_code_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from course import cli, students
 from course.settings import Setting
@@ -194,6 +195,7 @@ def test_nbgrader_takes_the_sources(tmp_path):
     lesson = write_lesson(tmp_path / "03_x.ipynb", "x = 1", note)
     nb = nbformat.read(lesson, as_version=4)
     nb.cells[-2:-2] = [new_code_cell("raise ValueError('joined')", metadata={"tags": ["joined"]})]
+    nb.cells += [new_markdown_cell("![The loop](../figures/loop.svg)")]
     nb.cells += [new_code_cell(EXERCISE), new_code_cell(CHECK)]
     students.mark(nb, "03_x")
     nbformat.write(nb, lesson)
@@ -201,5 +203,7 @@ def test_nbgrader_takes_the_sources(tmp_path):
     released = (tmp_path / "class" / "release" / "a" / lesson.name).read_text()
     assert "Multiply x by two." in released and "SOLUTION" not in released
     assert "secret" not in released and "joined" not in released
+    drawn = base64.b64decode(re.search(r"\]\(data:image/svg\+xml;base64,([^)]+)\)", released)[1])
+    assert drawn == (students.ROOT / "figures" / "loop.svg").read_bytes()
     assert f"{tmp_path}/class/runs/course" in released, "one folder of artefacts for all"
     assert scores == {"solved": 2, "empty": 0, "one": 1, "most": 2}

@@ -32,7 +32,7 @@ INSTRUCTOR = re.compile(
 )
 SHIPPED = (
     "LICENSE", "LICENSE-docs", "CITATION.cff", "pyproject.toml", "requirements.lock",
-    "environment.yml", "course", "helpers", "figures", "data",
+    "environment.yml", "course", "helpers", "tools", "figures", "data",
 )  # fmt: skip
 LEFT_OUT = ("corpora", "cache", "__pycache__", "*.part", "*.egg-info")
 RUN = ROOT / "runs" / "course"  # what it made is handed out, so that nobody waits for it again

@@ -56,6 +56,17 @@ def test_no_lesson_keeps_its_notes_for_the_instructor():
         assert not any("for the instructor" in cell.source.lower() for cell in cells), path.name
 
 
+def test_what_a_lesson_names_is_handed_out():
+    """A file of the course's that prose or code cites, such as ``tools/choose_prior.py``."""
+    rooms, named = "course|data|docs|figures|helpers|tests|tools", set()
+    for path in students.lessons().values():
+        for cell in nbformat.read(path, as_version=4).cells:
+            named |= set(re.findall(rf"\b(?:{rooms})/[\w/.-]+\w", cell.source))
+    assert "tools/choose_prior.py" in named
+    for name in named:
+        assert (students.ROOT / name).exists() and name.partition("/")[0] in students.SHIPPED, name
+
+
 def test_student_folder_is_complete_and_never_overwrites(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(students, "SHIPPED", ("pyproject.toml", "course"))
     write_lesson(tmp_path / "lessons" / "03_x.ipynb", "print(1)")

@@ -45,6 +45,9 @@ RECORDED = {
         "dummy_uar": (0.19, 0.21), "accuracy_random_split": (0.5, 0.95),
         "seconds_per_epoch": POSITIVE, "changed_by_4s_silence": (0.1, 0.9),
         "uar_gain_over_probe": (-0.15, 0.15), "probe_uar_layers": (0.65, 0.82),
+        "probe_uar_enrolled_k0": (0.65, 0.82), "probe_uar_gain_voice": (0.05, 0.2),
+        # Neutral and one other emotion up to 70 %: the skewed draw, and no other.
+        "enrolled_share_largest": (0.69, 0.71),
         "probe_uar_enrolled_k10": (0.8, 0.92), "probe_uar_enrolled_neutral2": (0.6, 0.78),
         "probe_uar_enrolled_transductive": (0.8, 0.97), "share_speaker": (0.34, 0.37),
         "share_sentence": (0.285, 0.315), "share_language": (0.115, 0.14),
@@ -253,6 +256,9 @@ def test_built_like_a_lesson(name):
     assert "record(" in text and "minute" in text and students.INSTRUCTOR.search(text)
     parameters = next(c for c in nb.cells if "parameters" in c.metadata.get("tags", []))
     assert all("#" in line for line in parameters.source.splitlines() if line.strip())
+    tags = [tag for cell in nb.cells for tag in cell.metadata.get("tags", [])]
+    for kind in (tag.removeprefix("figure-") for tag in tags if tag.startswith("figure-")):
+        assert f'real_figures("{kind}")' in text, f"{kind}: the same on real speech is not shown"
     for exercise, *checks in students.exercises(nb):
         assert "Write your solution here" not in students.stub(nb.cells[exercise].source)
         assert all("assert" in nb.cells[check].source for check in checks)

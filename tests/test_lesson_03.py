@@ -1,13 +1,16 @@
 """The checks of lesson 03 against plausible wrong answers."""
 
+import nbformat
 import numpy as np
 import pandas as pd
 from scipy.special import log_softmax, softmax
 from wrong_answers import catalogue
 
+from course.settings import lessons
 from helpers import metrics
 from helpers.calibration import TemperatureScaling
 from helpers.exercises import unaided
+from helpers.intervals import interval
 
 
 def score(body):
@@ -105,3 +108,13 @@ def space():
 
 
 test_wrong, test_right, test_solution = catalogue("03_calibration", space, WRONG, RIGHT)
+
+
+def test_a_reduction_that_is_1_whoever_is_left_out_has_no_interval():
+    cells = nbformat.read(lessons()["03_calibration"], as_version=4).cells
+    (cell,) = (c.source for c in cells if "def reduction(" in c.source)
+    given, told = space(), {}
+    given |= {"before": softmax(3 * given["honest"], axis=1), "speakers": np.arange(2000) % 6}
+    given |= {"floor_of": lambda probs: 0.1, "interval": interval, "m": 2000}
+    exec(cell, given | {"record": lambda key, *found, **_: told.update({key: found})})
+    assert told == {"ece_excess_reduction": (1, None, None)}

@@ -58,11 +58,16 @@ def test_ranking_within_turns_and_a_turn_that_one_speaker_carries():
     assert again == pytest.approx((value, low, high))
 
 
-def test_a_share_at_its_limit_says_what_so_many_clips_can_tell():
+def test_a_share_at_its_limit_says_what_so_many_clips_or_speakers_can_tell():
     value, low, high = interval(np.mean, np.ones(60), speakers=SPEAKERS, limits=(0, 1))
     assert (value, high) == (1, 1) and low == pytest.approx(0.05 ** (1 / 60))
     value, low, high = interval(np.mean, np.zeros(60), speakers=SPEAKERS, limits=(0, 1))
     assert (value, low) == (0, 0) and high == pytest.approx(1 - 0.05 ** (1 / 60))
+    # No number of clips replaces speakers: two are two, and six are worth 42 clips each at most.
+    for n, clips, units in ((2, 60, 2), (3, 6000, 3), (4, 60, 60), (6, 6000, 6 * 42)):
+        sure, who = np.ones(clips), np.arange(clips) % n
+        _, low, high = interval(np.mean, sure, speakers=who, limits=(0, 1))
+        assert (low, high) == (pytest.approx(0.05 ** (1 / units)), 1)
     right = np.ones(60)
     right[7] = 0  # 59 of 60
     value, low, high = interval(np.mean, right, speakers=SPEAKERS, limits=(0, 1))

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import soundfile as sf
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import recall_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from helpers import features, splits
+from helpers import features, metrics, splits
+from helpers.intervals import interval
 from tools import corpus_rules as rules
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,10 +37,6 @@ def predictions(table: pd.DataFrame, x: np.ndarray, folds: list[np.ndarray]) -> 
     return predicted
 
 
-def uar(table: pd.DataFrame, predicted: np.ndarray) -> float:
-    return float(recall_score(table.emotion, predicted.astype(str), average="macro"))
-
-
 def unseen_speakers(table: pd.DataFrame, x: np.ndarray, seed: int) -> np.ndarray:
     """Predictions for every clip by a model that never met its speaker (5 folds)."""
     return predictions(table, x, [turn.test for turn in splits.rotation(table, 5, seed)])
@@ -50,17 +46,6 @@ def random_split(table: pd.DataFrame, x: np.ndarray, seed: int) -> np.ndarray:
     """Predictions of 5 folds of clips in random order: speakers leak."""
     order = np.random.default_rng(seed).permutation(len(table))
     return predictions(table, x, np.array_split(order, 5))
-
-
-def interval(table: pd.DataFrame, predicted: np.ndarray, draws: int = 500) -> tuple[float, float]:
-    """95 % of the UAR's bootstrap over speakers."""
-    rng = np.random.default_rng(0)
-    rows = list(table.groupby("speaker").indices.values())
-    values = []
-    for _ in range(draws):
-        drawn = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
-        values.append(uar(table.iloc[drawn], predicted[drawn]))
-    return tuple(np.percentile(values, [2.5, 97.5]))
 
 
 def grid(header: list[str], lines: list[list]) -> str:
@@ -100,9 +85,10 @@ def main() -> None:
     measured = []
     for seed in SEEDS:
         unseen, leaked = unseen_speakers(table, x, seed), random_split(table, x, seed)
-        low, high = interval(table, unseen)
-        cells = [f"{uar(table, unseen):.3f}", f"{low:.3f} to {high:.3f}"]
-        measured.append([seed, *cells, f"{uar(table, leaked):.3f}"])
+        known = {"speakers": table.speaker, "limits": (0, 1)}
+        value, low, high = interval(metrics.uar, table.emotion, unseen, **known)
+        flattered = metrics.uar(table.emotion, leaked)
+        measured.append([seed, f"{value:.3f}", f"{low:.3f} to {high:.3f}", f"{flattered:.3f}"])
         print(measured[-1])
     size = sum(path.stat().st_size for path in paths) / 1e6
     text = string.Template((ROOT / "tools" / "corpus_card.md").read_text(encoding="utf-8"))

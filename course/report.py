@@ -129,7 +129,7 @@ def _index(measured: dict, each: dict, cards: dict, missing: list[str]) -> str:
         loop_map=Markup(drawn),
         shown=results.shown,
         facts=_facts(each, sweep),
-        synthetic=any("embedded" in a["corpus"].split("+") for a in about),
+        heard={(a["encoder"], corpus) for a in about for corpus in a["corpus"].split("+")},
         missing=missing,
         claims=[(claim, found) for claim, found in claims if any(found)],
         titles=measures.sources().values(),

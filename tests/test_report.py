@@ -85,6 +85,22 @@ def test_index_sets_measured_beside_claimed(out):
     for said in ("4 CPU-seconds", "2026-11-25", "0123456789ab", "run --seed 0", "Linux, 2"):
         assert said in text
     assert "synthetic" in text and 'name="viewport"' in text
+    assert "the encoder may have heard the voice" in text
+
+
+@pytest.mark.parametrize(
+    ("encoder", "corpus", "met"),
+    [
+        ("embedded", "ravdess+crema_d", ["crema_d"]),
+        ("embedded", "ravdess", []),
+        ("whisper-base-4", "crema_d", []),
+    ],
+)
+def test_index_says_where_the_encoder_has_heard_the_corpus(encoder, corpus, met):
+    run = {"corpus": corpus, "encoder": encoder, "seeds": [0], "versions": {}}
+    text = report._index({}, {"": {"run": run, "notebooks": {}}}, {}, [])
+    assert re.findall(r"trained on speech of <code>(\w+)</code>", text) == met
+    assert "synthetic" not in text
 
 
 def test_formulas_and_sliders_show_without_scripts(out):

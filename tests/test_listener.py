@@ -1,11 +1,13 @@
 """A listener on plain arrays: what it hears, learns, takes back and forgets."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from helpers import metrics
 from helpers.distances import MinMinusStd
 from helpers.emotions import PAD
 from helpers.errors import CourseError
@@ -287,3 +289,23 @@ def test_the_measure_of_a_head_enrols_each_speaker_by_their_own_clips(listener, 
         assert np.allclose(own.unknown[rows], listener.hear(X[scored][rows], name).unknown)
         listener.forget()
     assert not np.allclose(own.probabilities, anybody.probabilities) and not listener.notes
+
+
+def test_what_a_voice_adds_is_the_difference_of_the_two_figures_with_an_interval():
+    rng, y = np.random.default_rng(0), np.tile([0, 1, 2, -1], 30)
+    speakers, right = np.arange(120) % 6, np.eye(3)[np.maximum(y, 0)]
+    plain = SimpleNamespace(probabilities=rng.random((120, 3)), unknown=rng.random(120))
+    voiced = SimpleNamespace(probabilities=right, unknown=(y < 0) + 0.1 * rng.random(120))
+    found, known = measure_head.gained(plain, voiced, y, speakers), y >= 0
+    before = metrics.uar(y[known], plain.probabilities[known].argmax(axis=1))
+    assert found["uar"][0] == pytest.approx(1 - before) and found["uar"][1] > 0.3
+    before = metrics.auroc(plain.unknown, y < 0)
+    assert found["auroc_unknown"][0] == pytest.approx(1 - before)
+    assert list(measure_head.gained(plain, plain, np.maximum(y, 0), speakers)) == ["uar"]
+
+
+def test_a_probe_of_the_same_corpus_says_nothing_of_what_it_was_not_taught():
+    rng, y = np.random.default_rng(0), np.tile([0, 1, -1], 40)
+    X = rng.normal(size=(120, 4)) + 6 * np.eye(4)[y]
+    said = measure_head.within(X, y, np.arange(120) % 8)
+    assert (said[y < 0] == -1).all() and np.mean(said[y >= 0] == y[y >= 0]) > 0.9

@@ -92,6 +92,12 @@ def head(titles: dict[str, str]) -> Table:
     for kind, voice in told.items():
         less = [_ends(c[f"{kind}_nll_less"]) for c in kept.values()]
         body.append([f"NLL less than taught by synthetic voices{voice}", *less])
+        less = [_ends(c.get(f"{kind}_uar_less")) for c in kept.values()]
+        body.append([f"UAR less than taught on other speakers of it{voice}", *less])
+    for what in ("UAR", "AUROC of unknown"):
+        more = [_ends(c.get("voice_gain", {}).get(lines[what])) for c in kept.values()]
+        body.append([f"{what}, with a voice minus without", *more])
+    body = [line for line in body if set(line[1:]) != {"–"}]  # rows of a later measurement
     return ["", *(titles[name] for name in kept)], body
 
 

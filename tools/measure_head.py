@@ -5,6 +5,7 @@
 Each corpus is left out of everything: head, temperature, quantiles. Beside it a head that synthetic
 voices taught, on the same clips, and a probe within the corpus, on speakers left out. With a voice:
 ten clips of known emotions, as one-sided as they allow; the clips scored are the same without.
+Differences (`voice_gain`, `…_nll_less`, `…_uar_less`) are paired over speakers.
 Clips of emotions that no head knows count for the AUROC of "unknown" alone. `CLASSES` of which a
 corpus has none stay among the answers. All goes to `data/reference/head.json`.
 """
@@ -59,15 +60,25 @@ def scores(said, y, speakers) -> dict:
     return found
 
 
-def within(X, y, speakers) -> float:
-    """UAR of a probe that learns from other speakers of the same corpus."""
-    known = y >= 0
-    X, y, speakers = X[known], y[known], speakers[known]
-    said = np.empty_like(y)
+def gained(plain, voiced, y, speakers) -> dict:
+    """What the voice adds to `plain` on the same clips: differences with their intervals."""
+    known, (recall, _) = y >= 0, MEASURES["uar"]
+    both = voiced.probabilities[known], plain.probabilities[known]
+    found = {"uar": paired(recall, *both, y[known], speakers=speakers[known], most=1)}
+    if not known.all():
+        both = voiced.unknown, plain.unknown
+        found["auroc_unknown"] = paired(metrics.auroc, *both, ~known, speakers=speakers, most=1)
+    return found
+
+
+def within(X, y, speakers) -> np.ndarray:
+    """What a probe says (n,) that learned from other speakers of the same corpus; -1: not asked."""
+    said, rows = np.full_like(y, -1), np.flatnonzero(y >= 0)
+    X, y, speakers = X[rows], y[rows], speakers[rows]
     for train, test in GroupKFold(min(5, len(np.unique(speakers)))).split(X, y, speakers):
         linear = probe.fit(X[train], y[train], 1e-3)
-        said[test] = probe.predict(X[test], *linear, np.unique(y[train]))
-    return metrics.uar(y, said)
+        said[rows[test]] = probe.predict(X[test], *linear, np.unique(y[train]))
+    return said
 
 
 def measure(name: str, parts: dict, synthetic) -> dict:
@@ -81,9 +92,11 @@ def measure(name: str, parts: dict, synthetic) -> dict:
     scored, enrolled = drawn.scored, drawn.clips[-1]
     row = {"speakers": len(np.unique(speakers)), "clips": len(scored)}
     row["chance"] = 1 / len(np.unique(y[y >= 0]))
-    row["uar_within"] = within(X, y, speakers)
+    there = within(X, y, speakers)
+    row["uar_within"] = metrics.uar(y[y >= 0], there[y >= 0])
     own, other = (heard(one, X, speakers, scored, enrolled) for one in (listener, synthetic))
-    y, who = y[scored], speakers[scored]
+    y, who, there = y[scored], speakers[scored], there[scored]
+    row["voice_gain"] = gained(*own, y, who)
     for kind, ours, theirs in zip(("anybody", "enrolled"), own, other, strict=True):
         row[kind] = scores(ours, y, who)
         row[f"{kind}_synthetic"] = scores(theirs, y, who)
@@ -91,6 +104,11 @@ def measure(name: str, parts: dict, synthetic) -> dict:
         row[f"{kind}_nll_less"] = paired(
             metrics.nll, theirs.probabilities[known], ours.probabilities[known], y[known],
             speakers=who[known],
+        )  # fmt: skip
+        row[f"{kind}_uar_less"] = paired(
+            lambda said, truth: metrics.uar(truth, said),
+            there[known], ours.probabilities[known].argmax(axis=1), y[known],
+            speakers=who[known], most=1,
         )  # fmt: skip
     return row
 

@@ -63,6 +63,32 @@ def test_a_verdict_needs_the_whole_interval(low, high, aim, word):
     assert results.verdict({"value": 0.7, "low": low, "high": high}, **aim) == word
 
 
+def test_a_network_that_stayed_frozen_is_not_called_fine_tuned(monkeypatch):
+    monkeypatch.setattr(reference_tables, "older", lambda run, lesson: [])
+    gain = {"value": -0.05, "low": -0.08, "high": -0.02, "seeds": [0]}
+    aim = {"lesson": "13_detectors", "key": "auroc_gain_fine_tuned_entropy", "below": 0.0}
+    for timed, told in ((None, "not fine-tuned"), (60.0, "reached: -5.0 [-8.0, -2.0]")):
+        tuned = {"seconds_per_epoch": {"value": timed}, "uar": gain}
+        lessons = {"02_fine_tune": tuned, "13_detectors": {aim["key"]: gain}}
+        file = {"run": {"seeds": [0]}, "notebooks": lessons}
+        assert reference_tables._judged(aim, "emodb", file) == told
+        monkeypatch.setattr(reference_tables, "_there", lambda columns, file=file: {"emodb": file})
+        row = next(r for r in reference_tables.measured("spine", reference_tables.MAIN).split("\n")
+                   if r.startswith("| UAR, fine-tuned,"))  # fmt: skip
+        assert ("[-8.0, -2.0] (not fine-tuned) |" in row) == (timed is None)
+
+
+def test_rates_are_shown_as_they_were_kept_or_said_to_be_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(write_tables, "REFERENCE", tmp_path)
+    assert write_tables.rate() == "Not measured with the present weights."
+    scores = {"probe": {"uar": [0.5, 0.6], "nll": [0.7, 0.8]}}
+    kept = {"corpus": "ravdess", "turns": 2, "seed": 0, "scores": scores}
+    (tmp_path / "rate.json").write_text(json.dumps(kept), encoding="utf-8")
+    head, _, line = write_tables.rate().split("\n")
+    assert head.startswith("| RAVDESS, seed 0 | UAR, %, turn 1 | UAR, %, turn 2 | NLL, turn 1 |")
+    assert line == "| probe | 50.0 | 60.0 | 0.700 | 0.800 |"
+
+
 def test_an_aim_may_have_a_bound_of_its_own_for_each_corpus(monkeypatch):
     monkeypatch.setattr(reference_tables, "older", lambda run, lesson: [])
     entry = {"value": 0.9, "low": 0.87, "high": 0.93}

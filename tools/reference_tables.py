@@ -19,6 +19,7 @@ ELSEWHERE = (
     ("crema_d", "CREMA-D"),
     (f"crema_d-{WHISPER}", "CREMA-D, Whisper"),
 )
+FROZEN = "not fine-tuned"  # a run on an encoder too large for its machine: two linear heads
 OLDER = " (older)"  # lesson, code or encoder changed since: make reference says which
 PERCENT = ("share", "percent")  # units shown times 100
 
@@ -61,6 +62,12 @@ def _what(lesson: str, key: str) -> str:
     return what + (", %" if figure["unit"] in PERCENT else "")
 
 
+def _frozen(what: str, file: dict) -> bool:
+    """Whether a figure, by its name of a fine-tuned network, is of one that stayed frozen."""
+    timed = file["notebooks"].get("02_fine_tune", {}).get("seconds_per_epoch")
+    return "fine-tuned" in what and timed is not None and timed["value"] is None
+
+
 def _seeds(seeds: list[int]) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
@@ -90,6 +97,7 @@ def measured(page: str, columns) -> str:
             figure = measures.measure(lesson, key)
             cells = [
                 _cell(entry, figure["unit"])
+                + (f" ({FROZEN})" if entry and _frozen(figure["what"], file) else "")
                 + _fewer(entry, file["run"]["seeds"])
                 + (OLDER if entry and lesson in old else "")
                 for entry, file, old in zip(entries, files.values(), stale, strict=True)
@@ -113,15 +121,16 @@ def _whole_columns(heads: list[str], body: list[list[str]]) -> list[list[str]]:
 def _judged(aim: dict, name: str, file: dict) -> str:
     """The verdict of one aim on one reference run, its figure and, where its own, the bound."""
     side = "above" if "above" in aim else "below"
-    unit = measures.measure(aim["lesson"], aim["key"])["unit"]
+    figure = measures.measure(aim["lesson"], aim["key"])
+    unit = figure["unit"]
     entry = file["notebooks"].get(aim["lesson"], {}).get(aim["key"])
     own = isinstance(aim[side], dict)
     bound = aim[side].get(name) if own else aim[side]
     if entry is None or bound is None or (not own and name == SYNTHETIC[0]):
         return "–"  # the synthetic corpus proves nothing, but for what was aimed at on it
     cell = _cell(entry, unit)
-    if aim["key"] == "uar_gain_over_probe" and name.endswith(WHISPER):  # two linear heads
-        cell = "not fine-tuned"
+    if _frozen(figure["what"], file):
+        cell = FROZEN
     elif entry["value"] is not None:
         which = f" ({side} {_cell({'value': bound}, unit)})" if own else ""
         cell = f"{results.verdict(entry, **{side: bound})}{which}: {cell}"
@@ -159,11 +168,14 @@ def changed() -> str:
     files, body = _there([*MAIN, *LARGE]), []
     columns = [(name, title) for name, title in [*MAIN, *LARGE] if name in before and name in files]
     for lesson, key in measures.page("headline"):
-        unit, cells = measures.measure(lesson, key)["unit"], []
+        figure, cells = measures.measure(lesson, key), []
+        unit = figure["unit"]
         for name, _ in columns:
             then = before[name].get(f"{lesson}/{key}")
             now = files[name]["notebooks"].get(lesson, {}).get(key)
-            cells.append(f"{_cell(then, unit)} → {_cell(now, unit)}" if then and now else "–")
+            cell = f"{_cell(then, unit)} → {_cell(now, unit)}" if then and now else "–"
+            frozen = then and now and _frozen(figure["what"], files[name])
+            cells.append(f"{cell} ({FROZEN})" if frozen else cell)
         if set(cells) != {"–"}:
             body.append([_what(lesson, key), *cells])
     return rows(["before → now", *(title for _, title in columns)], body)

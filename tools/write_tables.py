@@ -109,6 +109,21 @@ def layers() -> str:
     return rows(["points", *(f"{titles[c]}, {titles[who]}" for c, who in columns)], body)
 
 
+def rate() -> str:
+    """UAR in % and NLL on tuning speakers, turn by turn, of each rate that was tried."""
+    path = REFERENCE / "rate.json"
+    if not path.is_file():
+        return "Not measured with the present weights."
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    numbers = [f"turn {turn + 1}" for turn in range(kept["turns"])]
+    heads = [f"{what}, {number}" for what in ("UAR, %", "NLL") for number in numbers]
+    body = [
+        [name, *(f"{100 * v:.1f}" for v in found["uar"]), *(f"{v:.3f}" for v in found["nll"])]
+        for name, found in kept["scores"].items()
+    ]
+    return rows([f"{TITLES[kept['corpus']]}, seed {kept['seed']}", *heads], body)
+
+
 def gallery() -> str:
     """Links to the figures that `collect_reference.py` took from the executed lessons."""
     columns = (*reference_tables.ALL, *ELSEWHERE)
@@ -125,6 +140,7 @@ TABLES = reference_tables.TABLES | {
     "folds": folds,
     "intervals": intervals,
     "layers": layers,
+    "rate": rate,
     "gallery": gallery,
     "training": lambda: rows(*encoder_tables.training()),
     "hours": lambda: rows(*encoder_tables.hours()),

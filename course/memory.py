@@ -6,8 +6,9 @@ what is forgotten goes from every version. ``SER_LISTENER`` names another folder
 
 import json
 import os
+import secrets
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import filelock
@@ -45,10 +46,9 @@ class Memory:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take in what another process wrote since."""
-        if self.folder.is_dir():
-            with self._locked():
-                self._read()
+        """Take in what another process wrote, or deleted, since."""
+        with self._locked() if self.folder.is_dir() else nullcontext():
+            self._read()
 
     def change(self, act) -> None:
         """``act(listener)``, on top of all that is there, and write it as the next version."""
@@ -93,10 +93,11 @@ class Memory:
 
     def _write(self, forgotten):
         notes, old = self.listener.notes, self._versions()
-        number = 1 + (int(old[0].stem.partition("-")[2]) if old else 0)
+        number = 1 + (int(old[0].stem.split("-")[1]) if old else 0)
         rows = np.array([n.x for n in notes], np.float32)
         about = {"encoder": self.encoder, "notes": json.dumps([n[1:] for n in notes])}
-        path = self.folder / f"memory-{number:08}.safetensors"
+        # The token tells it from a version of the same number in a folder that was deleted.
+        path = self.folder / f"memory-{number:08}-{secrets.token_hex(4)}.safetensors"
         with replacing(path) as temporary:
             save_file({"x": rows}, temporary, about)
         self.seen = path.name

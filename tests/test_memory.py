@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def test_the_last_versions_are_kept_and_a_damaged_one_is_passed_over(folder):
     for i in range(6):
         teach(memory, i)
     versions = sorted(folder.glob("memory-*"))
-    assert len(versions) == KEPT and versions[-1].name == "memory-00000006.safetensors"
+    assert len(versions) == KEPT and versions[-1].name.startswith("memory-00000006-")
     versions[-1].write_bytes(versions[-1].read_bytes()[:-5])
     with pytest.warns(UserWarning, match="memory-00000006.*damaged"):
         memory = Memory(a_listener(), "key")
@@ -119,6 +120,30 @@ def test_a_folder_that_somebody_deleted_is_empty(folder):
         path.unlink()
     memory.refresh()
     assert taught(memory) == []
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_was_deleted_with_its_folder_never_comes_back(folder, again):
+    """Not even when another process has written a version of the same number since."""
+    memory = Memory(a_listener(), "key")
+    teach(memory, 1)
+    shutil.rmtree(folder)  # as an error advises
+    if again:
+        teach(Memory(a_listener(), "key"), 2)
+    memory.refresh()
+    assert taught(memory) == [2] * again
+    teach(memory, 3)
+    assert taught(Memory(a_listener(), "key")) == [2] * again + [3]
+
+
+def test_a_version_without_a_token_is_read(folder):
+    """Folders of before have ``memory-00000001.safetensors``."""
+    teach(Memory(a_listener(), "key"), 1)
+    (path,) = folder.glob("memory-*")
+    path.rename(folder / "memory-00000009.safetensors")
+    memory = Memory(a_listener(), "key")
+    teach(memory, 2)
+    assert taught(Memory(a_listener(), "key")) == [1, 2]
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 41, "a\x1b[2J"])

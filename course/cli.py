@@ -224,7 +224,6 @@ def main(argv: list[str] | None = None) -> int:
         _warn(f"{error.filename or 'files'}: {error.strerror or error}")
         return 1
     except KeyboardInterrupt:
-        print(
-            "\nser-course: interrupted; the same command goes on where it stopped", file=sys.stderr
-        )
+        again = "the same command goes on where it stopped"
+        print(f"\nser-course: interrupted; {again}", file=sys.stderr)
         return 130

@@ -133,10 +133,8 @@ def compare(a: Side, b: Side) -> tuple[list[list], list[str]]:
             notes.append(f"{fact}: {told[0]} in A, {told[1]} in B")
     if a.content["run"]["corpus"] != b.content["run"]["corpus"]:
         notes.append("the clips are others: every difference is taken as independent")
-    together = _paired(a, b)
-    rows = []
-    lessons = {**a.content["notebooks"], **b.content["notebooks"]}
-    for lesson in lessons:
+    together, rows = _paired(a, b), []
+    for lesson in {**a.content["notebooks"], **b.content["notebooks"]}:
         first, second = (s.content["notebooks"].get(lesson) for s in (a, b))
         if first is None or second is None:
             notes.append(f"{lesson}: only in {'B' if first is None else 'A'}")

@@ -45,10 +45,8 @@ def download(name: str, progress: bool = True) -> Path:
         return target
     if name not in ARCHIVES:
         about = corpora.CORPORA[name]
-        raise CourseError(
-            f"'{name}' cannot be downloaded from here (licence: {about.licence}): "
-            f"{about.source}; {about.get} into {target}"
-        )
+        why = f"'{name}' cannot be downloaded from here (licence: {about.licence})"
+        raise CourseError(f"{why}: {about.source}; {about.get} into {target}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         unpack(fetch(ARCHIVES[name], target.parent, progress), target)
@@ -72,10 +70,8 @@ def fetch(archive: Archive, folder: Path, progress: bool = True) -> Path:
         pooch.get_logger().setLevel("ERROR")
         return Path(pooch.retrieve(archive.url, f"md5:{archive.md5}", name, folder, downloader=get))
     except ValueError:  # pooch: the hash differs; it removes the file
-        raise CourseError(
-            f"{archive.url}: wrong checksum, the file was removed; run the command again, and "
-            "if it fails again the file at that address has changed"
-        ) from None
+        again = "run the command again, and if it fails again the file at that address has changed"
+        raise CourseError(f"{archive.url}: wrong checksum, the file was removed; {again}") from None
 
 
 def _continue(url: str, part: Path, size: int, progress: bool) -> None:

@@ -75,8 +75,7 @@ def _links(soup, name: str):
     for kind, text in (("csv", "CSV"), ("tex", "LaTeX")):
         link = soup.new_tag("a", href=f"tables/{name}.{kind}")
         link.string = text
-        note.append(link)
-        note.append(" ")
+        note.extend([link, " "])
     return note
 
 

@@ -33,9 +33,8 @@ def locked(out: Path):
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise CourseError(
-            f"no space left for {out}: free some, then give the same command again (it resumes)"
-        ) from error
+        remedy = "free some, then give the same command again (it resumes)"
+        raise CourseError(f"no space left for {out}: {remedy}") from error
 
 
 def plan(out: Path, settings: list[Setting], lessons: list[str]) -> None:

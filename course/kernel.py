@@ -38,15 +38,11 @@ class CourseEngine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man, kernel_name, expected, progress, **options):
         encryption = "auto" if zmq.has("curve") else "disabled"
-        client = PapermillNotebookClient(
-            nb_man,
-            kernel_name=kernel_name,
-            timeout=None,
-            # jupyter_client ends a kernel with an interrupt first, which ipykernel may log as an
-            # error after the last cell. Errors of cells come through the notebook.
-            extra_arguments=["--IPKernelApp.log_level=50"],
-            config=Config({"KernelManager": {"transport_encryption": encryption}}),
-        )
+        config = Config({"KernelManager": {"transport_encryption": encryption}})
+        # jupyter_client ends a kernel with an interrupt first, which ipykernel may log as an error
+        # after the last cell. Errors of cells come through the notebook.
+        how = {"timeout": None, "extra_arguments": ["--IPKernelApp.log_level=50"], "config": config}
+        client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, **how)
         if len(corpora.parts(expected["corpus"])) == 1:
             cells = [c for c in nb_man.nb.cells if "joined" not in c.metadata.get("tags", [])]
             progress(len(nb_man.nb.cells) - len(cells))
@@ -81,10 +77,8 @@ class CourseEngine(NBClientEngine):
             arrived = dict(zip(expected, values, strict=True))
             for name, value in expected.items():
                 if arrived[name] != value:
-                    raise CourseError(
-                        f"parameter '{name}' was {value!r} and ends as {arrived[name]!r}: "
-                        "the lesson sets it again; remove that line"
-                    )
+                    said = f"parameter '{name}' was {value!r} and ends as {arrived[name]!r}"
+                    raise CourseError(f"{said}: the lesson sets it again; remove that line")
 
 
 papermill_engines.register("course", CourseEngine)
@@ -98,16 +92,8 @@ def execute(source: Path, target: Path, parameters: dict, progress) -> float:
     Raises papermill's ``PapermillExecutionError`` (it names the cell), nbclient's
     ``DeadKernelError``, and CourseError when a parameter did not arrive.
     """
-    nb = papermill.execute_notebook(
-        source,
-        target,
-        parameters,
-        engine_name="course",
-        kernel_name="python3",
-        language="python",
-        progress_bar=False,
-        cwd=source.parent,
-        expected=parameters,
-        progress=progress,
-    )
+    how = {"engine_name": "course", "kernel_name": "python3", "language": "python"}
+    how |= {"cwd": source.parent, "progress_bar": False}
+    how |= {"expected": parameters, "progress": progress}  # of the engine
+    nb = papermill.execute_notebook(source, target, parameters, **how)
     return nb.metadata.pop("cpu_seconds")

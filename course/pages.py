@@ -225,9 +225,8 @@ def body(nb, stem: str, folder: Path, beside: Path) -> Page:
     """
     _without_widgets(nb)
     problems = _describe_figures(nb)
-    exporter = nbconvert.HTMLExporter(
-        template_name="lesson", extra_template_basedirs=[str(TEMPLATES)]
-    )
+    templates = {"template_name": "lesson", "extra_template_basedirs": [str(TEMPLATES)]}
+    exporter = nbconvert.HTMLExporter(**templates)
     exporter.register_preprocessor(ExtractOutputPreprocessor(), enabled=True)
     exporter.register_filter("markdown2html", markdown)
     exporter.register_filter("formula", formula)

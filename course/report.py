@@ -91,16 +91,9 @@ def _found(measured: dict[str, dict], lesson: str, key: str) -> list[dict | None
 
 
 def _claims() -> list[dict]:
-    """Figures that a source gives a number for: ``lesson, key, what, source, value, differs``."""
+    """Figures that a source gives a number for: ``lesson, key``, and what is said of them."""
     return [
-        {
-            "lesson": lesson,
-            "key": key,
-            "what": entry["what"],
-            "source": entry["source"],
-            "value": entry["claimed"],
-            "differs": entry["why"],
-        }
+        entry | {"lesson": lesson, "key": key}
         for lesson, keys in measures.lessons().items()
         for key, entry in keys.items()
         if "source" in entry

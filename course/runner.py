@@ -167,8 +167,7 @@ def _collect(run: Path, setting: Setting, shared: str, folder: Path, failed: dic
         kept = None if name in failed else _finished(run, name, _fingerprint(path, shared))
         if kept:
             seconds[name], cpu[name] = kept["seconds"], kept["cpu_seconds"]
-            digests[name] = kept["made"]
-            entries = kept["entries"].items()
+            digests[name], entries = kept["made"], kept["entries"].items()
             notebooks[name] = {key: entry | {"seeds": [setting.seed]} for key, entry in entries}
     told = about(setting) | {"seconds": seconds, "cpu_seconds": cpu, "failed": failed}
     told["made"] = digests
@@ -214,8 +213,7 @@ def _run(chosen: dict[str, Path], shared: dict[Setting, str], out: Path, folder:
     print(f"{len(todo)} lessons to run into {out}{skipped}", flush=True)
     cells = sum(len(read_notebook(path)["cells"]) for _, _, path in todo)
     failed: dict[Setting, dict[str, str]] = {setting: {} for setting in shared}
-    bar = tqdm(total=cells, unit="cell", disable=None, file=sys.stdout, dynamic_ncols=True)
-    with bar:
+    with tqdm(total=cells, unit="cell", disable=None, file=sys.stdout, dynamic_ncols=True) as bar:
         for i, (setting, name, path) in enumerate(todo, 1):
             where = f"{setting.name} {name}" if len(shared) > 1 else name
             bar.set_description(f"{where} ({i} of {len(todo)})")

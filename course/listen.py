@@ -23,6 +23,7 @@ from helpers.listener import Listener
 PAGE = Path(__file__).with_name("listen.html")
 HOST = "127.0.0.1"  # loopback, whatever happens
 LARGEST = 32 << 20  # bytes of a recording: five minutes
+SUPPORT = 3  # clips of a cluster before it is named by PAD, as in lesson 10: one clip's is a guess
 HEADERS = {  # no other site may be asked for anything, or show this page within its own
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; connect-src 'self'; "
     "script-src 'unsafe-inline' blob:; frame-ancestors 'none'; form-action 'none'; base-uri 'none'",
@@ -52,6 +53,7 @@ class Room:
             "voices": {voice: enrolled.count(voice) for voice in listener.voices_},
             "unnamed": int(listener.sizes_.sum()),
             "threshold": 1 - FLAGGED,
+            "support": SUPPORT,
             "colours": emotions.COLOURS,
             "pad": emotions.PAD,
             "folder": str(self.ears.memory.folder),
@@ -66,9 +68,8 @@ class Room:
             self.change(lambda listener: listener.reject(X, voice))
             said["cluster"] = int(self.listener.hear(X, voice).cluster[0])
         if said["cluster"] is not None:
-            new = {n: v for n, v in emotions.PAD.items() if n not in self.listener.names_}
-            near = str(pad.name_points([list(said["pad"].values())], new)[0, 0])
-            said["cluster"] = {"size": int(self.listener.sizes_[said["cluster"]]), "name": near}
+            size = int(self.listener.sizes_[said["cluster"]])
+            said["cluster"] = {"size": size, "name": self._name(said["cluster"])}
         self.last = X, voice
         peaks = [float(np.abs(part).max()) for part in np.array_split(wave, 240)]
         return said | {"peaks": peaks, "seconds": len(wave) / audio.SAMPLE_RATE}
@@ -98,6 +99,15 @@ class Room:
         self.change(lambda listener: listener.forget(asked["name"]))
         self.last = None
         return self.state()
+
+    def _name(self, cluster):
+        """The nearest new emotion to the mean PAD point of a cluster; None below ``SUPPORT``."""
+        unnamed = [n for n in self.listener.notes if n.kind == "rejected" and not n.emotion]
+        each = [self.listener.hear(n.x[None], n.voice) for n in unnamed]
+        points = [heard.pad[0] for heard in each if heard.cluster[0] == cluster]
+        new = {n: v for n, v in emotions.PAD.items() if n not in self.listener.names_}
+        enough = len(points) >= SUPPORT
+        return str(pad.name_points([np.mean(points, axis=0)], new)[0, 0]) if enough else None
 
     def _embedding(self, raw):
         self.ears.memory.refresh()

@@ -99,7 +99,8 @@ def test_an_unknown_clip_is_kept_and_its_cluster_is_named(page):
     for i in range(3):
         status, heard = page("hear", sound(i))
         assert heard["decision"] == "unknown" and heard["cluster"]["size"] == i + 1
-        assert heard["cluster"]["name"] not in room.listener.classes
+        assert (heard["cluster"]["name"] is None) == (i + 1 < page("state")[1]["support"])
+    assert heard["cluster"]["name"] not in room.listener.classes
     assert page("state")[1]["unnamed"] == 3
     assert page("learn", query="?emotion=calm")[1]["unnamed"] == 0
     assert sum(n.emotion == "calm" for n in room.listener.notes) == 3
@@ -288,7 +289,7 @@ def test_a_browser_speaks_enrols_teaches_and_asks_nobody_else(page, browser, wid
     seen.until("typeof state == 'object' && state !== null")
     assert "EU AI Act" in seen.js("document.querySelector('.not').innerText")
     seen.js("document.getElementById('record').click()")
-    seen.until("tape !== null")
+    seen.until("tape !== null && !$('record').disabled")
     time.sleep(1.2)
     seen.js("document.getElementById('record').click()")
     seen.until("heard !== null && !document.getElementById('teach').hidden")
@@ -305,7 +306,7 @@ def test_a_browser_speaks_enrols_teaches_and_asks_nobody_else(page, browser, wid
     seen.js("$('name').value = 'Anna'; $('enrol').click()")
     for count in (1, 2):
         seen.js("$('say').click()")
-        seen.until("tape !== null")
+        seen.until("tape !== null && !$('say').disabled")
         time.sleep(0.5)
         seen.js("$('say').click()")
         seen.until(f"state.voices.Anna === {count}")
@@ -325,6 +326,72 @@ def test_a_browser_speaks_enrols_teaches_and_asks_nobody_else(page, browser, wid
     # What the page may not do fails at once: it is the policy that holds, not good will.
     assert seen.js("fetch('http://192.0.2.1/').then(() => 'sent', () => 'refused')") == "refused"
     assert not any("192.0.2.1" in url for url in seen.requests)
+
+
+SLOW_MICROPHONE = """
+var opened = [], live = () => opened.filter(track => track.readyState == "live").length;
+const ask_ = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async given => {
+  const taken = await ask_(given);
+  await new Promise(done => setTimeout(done, 500));
+  opened.push(...taken.getTracks());
+  return taken;
+};
+var idle = name => tape === null && $(name).textContent == "● Record" && !$(name).disabled;
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium, chromium-browser or google-chrome here")
+def test_one_microphone_is_open_at_a_time_and_none_after(page, browser):
+    seen = browser()
+    seen("Page.navigate", url=f"http://{page.host}/")
+    seen.until("typeof state == 'object' && state !== null")
+    seen.js(SLOW_MICROPHONE)
+    # Presses before the microphone answers open no second one.
+    seen.js("$('record').click(); $('record').click(); $('say').click()")
+    assert "another recording is running" in seen.js("$('said').textContent")
+    seen.until("opened.length && !$('record').disabled")
+    time.sleep(0.7)
+    assert seen.js("opened.length") == seen.js("live()") == 1
+    seen.js("$('record').click()")
+    seen.until("heard !== null")
+    assert seen.js("live()") == 0 and seen.js("idle('record')")
+    # "Stop here" while a sentence is recorded, or before the microphone answers, gives it up.
+    for count, wait_for in ((2, "live() && !$('say').disabled"), (3, "tape !== null")):
+        seen.js("$('name').value = 'Anna'; $('enrol').click(); $('say').click()")
+        seen.until(wait_for)
+        seen.js("$('stop').click()")
+        seen.until(f"opened.length == {count} && !live()")
+        assert seen.js("idle('say')") and seen.js("$('steps').hidden")
+    assert page("state")[1]["voices"] == {}  # what was given up is thrown away
+    seen.js("$('record').click()")
+    seen.until("live() == 1 && !$('record').disabled")
+    seen.js("$('record').click()")
+    seen.until("idle('record') && !live()")
+    # Without a microphone it says so, and can be asked again.
+    seen.js("navigator.mediaDevices.getUserMedia = async () => { throw new Error('denied'); }")
+    seen.js("$('record').click()")
+    seen.until("$('said').textContent == 'no microphone: denied'")
+    assert seen.js("idle('record')")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium, chromium-browser or google-chrome here")
+def test_the_page_names_a_cluster_from_its_support_on(page, browser):
+    seen = browser()
+    seen("Page.navigate", url=f"http://{page.host}/")
+    seen.until("typeof state == 'object' && state !== null")
+
+    def said(size, name, kept):
+        given = json.dumps({"size": size, "name": name})
+        return seen.js(f"alike({given}, {str(kept).lower()})")
+
+    assert said(1, None, True).startswith("It sounds like no other unnamed clip. From 3 clips on")
+    assert said(1, None, False).startswith("It sounds like one unnamed clip.")
+    assert "2 sound alike, this one among them" in said(2, None, True)
+    assert "3 unnamed clips" in said(3, "calm", False)
+    assert said(3, "calm", True).endswith("Nearest name by PAD: calm.")
 
 
 def test_a_recording_of_the_page_is_a_wav_that_the_course_reads():

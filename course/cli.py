@@ -188,7 +188,8 @@ def parser() -> argparse.ArgumentParser:
         each["compare"].add_argument(name, type=Path, metavar=name.upper(), help=text)
     each["compare"].add_argument("--out", type=Path, metavar="DIR", help="also as CSV and LaTeX")
     each["students"].add_argument("dir", type=Path, metavar="DIR", help="a new folder")
-    each["predict"].add_argument("files", nargs="+", metavar="FILE", help="or a folder of them")
+    text = "or a folder of them; of more than 30 s an answer for each 10 s, every 5 s, too"
+    each["predict"].add_argument("files", nargs="+", metavar="FILE", help=text)
     each["predict"].add_argument("--json", action="store_true", help="for programs")
     text = "hear the files as this voice; a new one is enrolled by them: ten plain sentences"
     each["predict"].add_argument("--voice", metavar="NAME", help=text)

@@ -8,6 +8,7 @@ import glob
 import json
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from helpers.voice import Voice
 HEAD = ROOT / "data" / "head"
 VIEWS = ("anybody", "enrolled")
 BATCH = 600 * audio.SAMPLE_RATE  # samples that are held at once
+SPAN_S, STEP_S = 10.0, 5.0  # windows of a long file: some sentences each, a change shows in time
 FLAGGED = 0.1  # share of clips of taught emotions, by new speakers, that are called unknown
 
 
@@ -119,12 +121,40 @@ class Ears:
         return [about | {"voice": voice or None, "unlike": far}
                 for about, far in zip(described, unlike, strict=True)]  # fmt: skip
 
+    def windows(self, pieces: list, voice: str = "") -> list[dict]:
+        """What is heard when in a file's pieces: an answer every ``STEP_S``, times in seconds.
+
+        Each of ``SPAN_S``; the last one ends where the file does.
+        """
+        wave, rate = np.concatenate(pieces), audio.SAMPLE_RATE
+        span, step = int(SPAN_S * rate), int(STEP_S * rate)
+        starts = [*range(0, len(wave) - span, step), len(wave) - span]
+        # A few at once: rows kept among freed states leave holes, and memory grows by the states.
+        some = (starts[i : i + 24] for i in range(0, len(starts), 24))
+        X = np.concatenate([self.embed([[wave[at : at + span]] for at in each]) for each in some])
+        return [
+            {"start": round(at / rate, 2), "end": round((at + span) / rate, 2),
+             "emotion": said["emotion"], "probability": said["probabilities"][said["emotion"]],
+             "unknown": said["unknown"], "decision": said["decision"]}
+            for at, said in zip(starts, self.hear(X, voice), strict=True)
+        ]  # fmt: skip
+
+
+def joined(windows: list[dict]) -> list[str]:
+    """Lines of what is heard when; of two windows that differ, each has half of what both hear."""
+    said = [w["emotion"] if w["decision"] == "known" else "unknown" for w in windows]
+    cuts = [(a["end"] + b["start"]) / 2 for a, b in pairwise(windows)]
+    ends = [f"{int(t) // 60}:{int(t) % 60:02}" for t in (0, *cuts, windows[-1]["end"])]
+    new = [i for i in range(len(said)) if i == 0 or said[i] != said[i - 1]]
+    return [f"{ends[i]}-{ends[j]} {said[i]}" for i, j in pairwise([*new, len(said)])]
+
 
 def predict(words: list[str], learn: str = "", voice: str = "") -> tuple[list, list, Ears]:
     """``(predictions, problems, ears)``: a dict a readable file, a line an unreadable one.
 
     A ``voice`` that nobody enrolled is enrolled by these files, which are not scored then; they are
-    heard before they teach the emotion ``learn``. Files of more than 30 s are heard in ``pieces``.
+    heard before they teach the emotion ``learn``. Files of more than 30 s are heard in ``pieces``,
+    and once more in ``windows``: what is heard when.
     """
     ears, found, given = Ears(), [], []
     new = bool(voice) and voice not in ears.listener.voices_
@@ -136,6 +166,8 @@ def predict(words: list[str], learn: str = "", voice: str = "") -> tuple[list, l
         for (file, pieces), about in zip(batch.items(), ears.hear(X, "" if new else voice),
                                          strict=True):  # fmt: skip
             found.append({"file": printable(file), "pieces": len(pieces)} | about)
+            if not new and sum(map(len, pieces)) > audio.WINDOW_S * audio.SAMPLE_RATE:
+                found[-1]["windows"] = ears.windows(pieces, voice)
     if given and new:
         ears.memory.change(lambda listener: listener.enrol(np.concatenate(given), voice))
     elif given and learn:
@@ -184,6 +216,8 @@ def show(words: list[str], as_json: bool, learn: str | None, voice: str | None) 
             point = "  ".join(f"{v:>{len(k)}.2f}" for k, v in d["pad"].items())
             said = "  ".join(f"{name} {p:.2f}" for name, p in ranked)
             print(f"{d['file']:{width}}  {d['unknown']:7.2f}  {d['decision']:8}  {point}  {said}")
+            for line in joined(d["windows"]) if "windows" in d else []:
+                print(f"  {line}")
         print(
             f"\nunknown: share of taught emotions' clips that look less strange, unknown above "
             f"{1 - FLAGGED:.2f}. {'' if voice else 'Worth nothing without an enrolled voice. '}"

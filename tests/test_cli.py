@@ -262,6 +262,7 @@ def test_a_long_file_is_heard_in_pieces_and_that_is_said(hear, world, monkeypatc
 
     monkeypatch.setattr(audio, "WINDOW_S", 1.0)
     monkeypatch.setattr(predict, "BATCH", 20_000)
+    monkeypatch.setattr(predict, "SPAN_S", 1.0)
     seen = []
     real = Listener.hear
     monkeypatch.setattr(Listener, "hear", lambda self, x, v: seen.extend(x[:, 0]) or real(self, x))
@@ -270,7 +271,8 @@ def test_a_long_file_is_heard_in_pieces_and_that_is_said(hear, world, monkeypatc
     status, found, lines = hear("long.wav", "short.wav")
     assert [p["pieces"] for p in found] == [3, 1]
     assert lines == ["ser-course: long.wav: long; heard in 3 pieces of up to 1 s"]
-    assert seen == [(2 * 16_000**2 + 8_000**2) / 40_000, 8_000]  # means by length
+    mean = (2 * 16_000**2 + 8_000**2) / 40_000  # by length
+    assert seen == [mean, 16_000, 16_000, 8_000]  # two windows of 1 s, from 0 and from 1.5 s
 
 
 @pytest.mark.parametrize(

@@ -166,8 +166,7 @@ def show(first: Path, second: Path, out: Path | None) -> int:
     print(f"A: {first}\nB: {second}")
     for note in notes:
         print(f"  {note}")
-    wide = max(len(row[1]) for row in rows)
-    last = None
+    wide, last = max(len(row[1]) for row in rows), None
     for lesson, key, a, b, difference, low, high, how in rows:
         if lesson != last:
             print(f"\n{lesson:{wide}} {'A':>10} {'B':>10} {'A - B':>10}  95 % interval")

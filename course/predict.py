@@ -104,11 +104,14 @@ class Ears:
             reason = f"made for another '{encoder.name}' encoder; python -m tools.make_head"
             raise CourseError(f"{HEAD}: {reason}")
         pieces = [piece for clip in clips for piece in clip]
-        states = embed.embed(pieces, encoder, "all", "mean+std", progress=False)
-        rows = iter(encoder.several(states))
-        means = [np.average([next(rows) for _ in clip], axis=0, weights=list(map(len, clip)))
-                 for clip in clips]  # fmt: skip
-        return np.stack(means)
+        # Of a long file a few at once: rows kept among freed states leave holes in the memory.
+        long = sum(map(len, pieces)) > BATCH + audio.WINDOW_S * audio.SAMPLE_RATE
+        few = 24 if long else len(pieces)
+        states = [embed.embed(pieces[i : i + few], encoder, "all", "mean+std", progress=False)
+                  for i in range(0, len(pieces), few)]  # fmt: skip
+        rows = iter(encoder.several(np.concatenate(states)))
+        return np.array([np.average([next(rows) for _ in c], axis=0, weights=list(map(len, c)))
+                         for c in clips])  # fmt: skip
 
     def hear(self, X, voice: str = "") -> list[dict]:
         """What is heard in embeddings (n, H), see ``describe``, and if the head knows the like.
@@ -129,9 +132,7 @@ class Ears:
         wave, rate = np.concatenate(pieces), audio.SAMPLE_RATE
         span, step = int(SPAN_S * rate), int(STEP_S * rate)
         starts = [*range(0, len(wave) - span, step), len(wave) - span]
-        # A few at once: rows kept among freed states leave holes, and memory grows by the states.
-        some = (starts[i : i + 24] for i in range(0, len(starts), 24))
-        X = np.concatenate([self.embed([[wave[at : at + span]] for at in each]) for each in some])
+        X = self.embed([[wave[at : at + span]] for at in starts])
         return [
             {"start": round(at / rate, 2), "end": round((at + span) / rate, 2),
              "emotion": said["emotion"], "probability": said["probabilities"][said["emotion"]],

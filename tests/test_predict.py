@@ -14,8 +14,14 @@ RATE = audio.SAMPLE_RATE
 @pytest.fixture
 def talk(world, hear, monkeypatch):  # noqa: F811
     """``talk(*seconds)``: a file, loud and quiet by turns; a pretended encoder hears how loud."""
-    heard = lambda waves, *_, **__: np.array([[np.full(4, np.std(w) - 0.2)] for w in waves])  # noqa: E731
-    monkeypatch.setattr(embed, "embed", heard)
+    sizes = []
+
+    def heard(waves):
+        return np.array([[np.full(4, np.std(w) - 0.2)] for w in waves])
+
+    monkeypatch.setattr(
+        embed, "embed", lambda waves, *_, **__: sizes.append(len(waves)) or heard(waves)
+    )
 
     def make(*seconds):
         rng = np.random.default_rng(0)
@@ -23,6 +29,7 @@ def talk(world, hear, monkeypatch):  # noqa: F811
         soundfile.write("talk.wav", np.concatenate(parts).clip(-1, 1), RATE)
         return hear("talk.wav")[1]
 
+    make.sizes = sizes
     return make
 
 
@@ -56,6 +63,13 @@ def test_the_voice_is_taken_out_of_windows_and_enrolled_clips_have_none(talk, he
     (plain,), (known,) = hear("talk.wav")[1], hear("talk.wav", "--voice", "Anna")[1]
     one, other = ([w["probability"] for w in each["windows"]] for each in (plain, known))
     assert one != other
+
+
+def test_little_of_a_long_file_is_held_at_once(talk, monkeypatch):
+    whole = talk(60, 70)
+    assert talk.sizes == [5, 25]
+    monkeypatch.setattr(predict, "BATCH", 1)
+    assert talk(60, 70) == whole and talk.sizes[2:] == [5, 24, 1]
 
 
 def test_equal_answers_are_joined_in_text(talk, capsys):

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import product
 
 import nbformat
 import pytest
@@ -156,31 +157,43 @@ RECORDED = {
     "10_incremental": {
         "recall_new_k10_pad": (0.5, 0.8), "recall_new_k10_pad_over_mean": (0.5, 0.8),
         "recall_new_k10_similarity": (0.5, 0.8), "recall_new_k10_random": (0.45, 0.8),
-        "recall_new_k10_same_speaker": (0.6, 0.95), "recall_new_k10_other_speakers": (0.5, 0.8),
+        **{f"recall_new_k10_pad_minus_{start}{end}": (-0.06, 0.06)
+           for start in ("similarity", "random") for end in ("", "_enrolled")},
+        # Sentences that nobody taught: with the same ones others reach 0.6, and these speakers 0.8.
+        "recall_new_k10_same_speaker": (0.6, 0.78), "recall_new_k10_other_speakers": (0.3, 0.5),
+        "recall_new_k10_same_speaker_enrolled": (0.5, 0.68),
+        "recall_new_k10_other_speakers_enrolled": (0.3, 0.48),
         # Ten clips are enough; names by PAD are not; without a memory the old are lost.
         "recall_new_k10_pad_enrolled": (0.5, 0.75), "recall_new_k10_random_enrolled": (0.45, 0.75),
+        "recall_new_k10_pad_over_mean_enrolled": (0.45, 0.75),
+        "recall_new_k10_similarity_enrolled": (0.45, 0.75),
         # Old clips are learned by heart: with a voice they cost more than points do.
         "recall_new_k10_clips": (0.5, 0.85), "recall_new_k10_clips_enrolled": (0.5, 0.75),
         "uar_old_loss_k10_clips": (0, 0.07), "uar_old_loss_k10_clips_enrolled": (0.02, 0.07),
         "recall_new_k10_predicted": (0, 0.3), "recall_new_k10_predicted_enrolled": (0, 0.1),
+        "uar_old_loss_k10_predicted": (-0.05, 0.05),
+        "uar_old_loss_k10_predicted_enrolled": (-0.03, 0.03),
         "uar_old_before": (0.65, 0.82), "uar_old_before_enrolled": (0.8, 0.92),
         "uar_old_after_k10": (0.6, 0.82), "uar_old_after_k10_enrolled": (0.78, 0.92),
         "uar_old_loss_k10": (-0.05, 0.07), "uar_old_loss_k10_enrolled": (-0.02, 0.03),
-        "recall_new_k10_head": (0.1, 0.6), "recall_new_k10_top": (0.1, 0.6),
-        "uar_old_loss_k10_head": (-0.1, 0.2), "uar_old_loss_k10_top": (-0.1, 0.2),
+        "recall_new_k10_head": (0.35, 0.7), "recall_new_k10_top": (0.35, 0.7),
+        "uar_old_loss_k10_head": (-0.05, 0.16), "uar_old_loss_k10_top": (-0.05, 0.16),
         "uar_old_after_no_memory": (0.3, 0.62), "uar_old_after_no_memory_enrolled": (0.4, 0.74),
         "wa_all": (0.4, 0.65), "ua_all": (0.4, 0.65), "micro_f1_all": (0.4, 0.65),
         "wa_all_enrolled": (0.6, 0.76), "ua_all_enrolled": (0.6, 0.76),
+        "micro_f1_all_enrolled": (0.6, 0.76),
         "uar_all_joint_k10": (0.45, 0.7), "uar_all_joint": (0.5, 0.75),
         "uar_all_joint_k10_enrolled": (0.65, 0.8), "uar_all_joint_enrolled": (0.7, 0.85),
-        "recall_scarce_before": (0, 0.2), "recall_scarce_weighted": (0.08, 0.5),
-        "recall_scarce_after": (0.35, 0.75),
+        "recall_scarce_before": (0, 0.1), "recall_scarce_before_enrolled": (0.08, 0.25),
+        "recall_scarce_weighted": (0.15, 0.34), "recall_scarce_weighted_enrolled": (0.28, 0.48),
+        "recall_scarce_after": (0.35, 0.55), "recall_scarce_after_enrolled": (0.38, 0.57),
         "loop_accuracy_before": (0.25, 0.45), "loop_accuracy_after": (0.28, 0.5),
         "loop_accuracy_random_questions": (0.27, 0.46), "loop_questions_asked": (2, 12),
         "loop_accuracy_before_enrolled": (0.25, 0.45), "loop_accuracy_after_enrolled": (0.42, 0.6),
         "loop_accuracy_random_questions_enrolled": (0.3, 0.46),
         "loop_gain_over_random": (-0.05, 0.1), "loop_gain_over_random_enrolled": (0, 0.15),
-        "loop_accuracy_pad_enrolled": (0.28, 0.48), "loop_questions_asked_enrolled": (2, 12),
+        "loop_accuracy_pad": (0.25, 0.45), "loop_accuracy_pad_enrolled": (0.28, 0.48),
+        "loop_questions_asked_enrolled": (2, 12),
         "nll_gain_refit_enrolled": (-0.1, 0.3), "nll_gain_refit_k10_enrolled": (0, 0.3),
         "nll_gain_points_k10_enrolled": (-0.1, 0.3),
     },
@@ -398,6 +411,9 @@ def test_figures_agree_with_each_other(course):
     voice = {key: entry["value"] for key, entry in found["02_fine_tune"].items()}
     gap = voice["probe_uar_enrolled_k10"] - voice["probe_uar_enrolled_k0"]
     assert voice["probe_uar_gain_voice"] == pytest.approx(gap)
+    for end, rival in product(("", "_enrolled"), ("similarity", "random")):
+        gap = learned[f"recall_new_k10_pad{end}"] - learned[f"recall_new_k10_{rival}{end}"]
+        assert learned[f"recall_new_k10_pad_minus_{rival}{end}"] == pytest.approx(gap)
     # Lessons 06 and 08 run the same contest on the same artefact.
     again = found["08_pad_labelling"]["f1_unknown_openmax"]["value"]
     assert again == pytest.approx(found["06_openmax"]["f1_unknown_bendale"]["value"])

@@ -296,7 +296,7 @@ def test_built_like_a_lesson(name):
     assert all("#" in line for line in parameters.source.splitlines() if line.strip())
     tags = [tag for cell in nb.cells for tag in cell.metadata.get("tags", [])]
     for kind in (tag.removeprefix("figure-") for tag in tags if tag.startswith("figure-")):
-        assert f'real_figures("{kind}")' in text, f"{kind}: the same on real speech is not shown"
+        assert f'real_figures("{kind}"' in text, f"{kind}: the same on real speech is not shown"
     for exercise, *checks in students.exercises(nb):
         assert "Write your solution here" not in students.stub(nb.cells[exercise].source)
         assert all("assert" in nb.cells[check].source for check in checks)

@@ -26,7 +26,7 @@ Exit status: 0 all went well, 1 something failed (one line says what), 2 the com
 """
 
 PERSONAL = """Embeddings of voices and lessons are personal data (SER_LISTENER, data/listener): the
-page of listen forgets. A voice not enrolled is often misheard, its "unknown" worth nothing:
+page of listen forgets. A voice not enrolled is often misheard, its "unknown" even upside down:
 docs/figures.md. Not for diagnosis, surveillance, hiring; nor at work, in schools (EU AI Act)."""
 
 OPTIONS = ("--corpus", "--encoder", "--seed", "--profile", "--out", "--workers", "--scheduler")

@@ -44,6 +44,8 @@ def test_all_lessons_fit_a_laptop():
     cost = json.loads(measure_cost.COST.read_text(encoding="utf-8"))
     assert len(cost["cpu_seconds"]) == 13
     assert sum(cost["cpu_seconds"].values()) <= 24 * 60 and cost["peak_mib"] < 3000
+    most = {"10": 100, "11": 60, "12": 100, "13": 90}  # CPU-seconds
+    assert all(used <= most.get(name[:2], 300) for name, used in cost["cpu_seconds"].items())
 
 
 @pytest.mark.parametrize(

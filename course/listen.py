@@ -106,7 +106,7 @@ class Room:
         each = [self.listener.hear(n.x[None], n.voice) for n in unnamed]
         points = [heard.pad[0] for heard in each if heard.cluster[0] == cluster]
         new = {n: v for n, v in emotions.PAD.items() if n not in self.listener.names_}
-        enough = len(points) >= SUPPORT
+        enough = points and self.listener.sizes_[cluster] >= SUPPORT
         return str(pad.name_points([np.mean(points, axis=0)], new)[0, 0]) if enough else None
 
     def _embedding(self, raw):

@@ -1,12 +1,18 @@
 """The checks of lesson 10 against plausible wrong answers: each is told its own mistake."""
 
+import ast
 import warnings
+from itertools import product
+from types import SimpleNamespace
 
+import nbformat
 import numpy as np
 import pytest
+from sklearn.utils.class_weight import compute_sample_weight
 from wrong_answers import catalogue
 
-from helpers import metrics
+from course.settings import lessons
+from helpers import metrics, probe
 
 pytestmark = pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value")
 
@@ -85,3 +91,59 @@ def space():
 
 
 test_wrong, test_right, test_solution = catalogue("10_incremental", space, WRONG, RIGHT)
+
+
+# --- comparisons that are fair -----------------------------------------------------------------
+
+LESSON = nbformat.read(lessons()["10_incremental"], as_version=4)
+
+
+def kernel(*marks, **names):
+    """The functions of the code cells that hold these texts."""
+    here = {"np": np, "product": product, "metrics": metrics, "seed": 0} | names
+    for mark in marks:
+        (source,) = (c.source for c in LESSON.cells if c.cell_type == "code" and mark in c.source)
+        tree = ast.parse(source)
+        tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        exec(compile(tree, "lesson", "exec"), here)
+    return here
+
+
+def small_world():
+    """Two known emotions and a new one, twenty clips each, half of them scored."""
+    rng, y = np.random.default_rng(0), np.repeat([0, 1, -1], 20)
+    Z = np.column_stack([rng.normal(size=(60, 4)) + 2 * y[:, None], np.ones(60)])
+    pool, score = np.arange(0, 60, 2), np.arange(1, 60, 2)
+    return SimpleNamespace(
+        Z=Z, y=y, emotions=np.array(["calm", "sad", "new"])[[0, 1, 2]].repeat(20),
+        names=["calm", "sad"], new=["new"], head=rng.normal(size=(2, 5)), pool=pool, score=score,
+        memory=pool[:5], points=(Z[pool[:5]], y[pool[:5]]), C=0.03,
+    )  # fmt: skip
+
+
+def test_every_start_is_taught_the_same_clips():
+    """One that draws its weights must not shift which clips are drawn next."""
+    w, taught = small_world(), []
+    here = kernel(
+        "def take(", "def true_names(", "def teach(", "def spoken(",
+        worlds={0: [w]}, strangers=["new"], REPEATS=3, chosen={0: (1.0, 0.1)},
+        START={"mean": lambda d, head, rng: head.mean(axis=0),
+               "random": lambda d, head, rng: rng.normal(size=head.shape[1])},
+        distances=lambda w, rows: np.ones(2), stacked=lambda parts: parts,
+        owners=lambda i, rows: (rows, rows), said_by=lambda w, head, names, rows: rows,
+        learn=lambda head, Z, y, rates: taught.append(Z) or head,
+    )  # fmt: skip
+    here["spoken"](0, here["true_names"], how="mean")
+    fixed, taught[:] = list(taught), []
+    here["spoken"](0, here["true_names"], how="random")
+    assert len(fixed) == 3 and not np.array_equal(fixed[0], fixed[1])
+    assert all(np.array_equal(a, b) for a, b in zip(fixed, taught, strict=True))
+
+
+def test_the_joint_control_has_the_strength_of_the_first_head(monkeypatch):
+    w, strengths, fit = small_world(), [], probe.fit
+    monkeypatch.setattr(probe, "fit", lambda X, y, C, weights=None: strengths.append(C)
+                        or fit(X, y, C, weights))  # fmt: skip
+    here = kernel("def joint(", probe=probe, compute_sample_weight=compute_sample_weight)
+    head, names = here["joint"](w, w.pool, ["calm", "sad", "new"])
+    assert strengths == [w.C] and head.shape == (3, 5) and names[-1] == "new"

@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from wrong_answers import catalogue
 
 from course.settings import lessons
-from helpers import corpora, encoders, metrics, profiles, results
+from helpers import corpora, encoders, metrics, profiles
 
 LESSON = nbformat.read(lessons()["11_multilabel_calibration"], as_version=4)
 
@@ -73,9 +73,8 @@ def cell(mark):
 
 
 @pytest.fixture
-def imported(monkeypatch):
+def imported():
     """A kernel that has run the lesson's imports."""
-    monkeypatch.setattr(results, "REAL", results.REAL)  # the lesson leaves one corpus in it
     with warnings.catch_warnings():
         here = {}
         exec(cell("import krippendorff"), here)

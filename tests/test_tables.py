@@ -120,6 +120,6 @@ def test_several_emotions_are_asked_of_corpora_with_several_votes():
 
 
 def test_a_column_without_a_figure_is_not_called_older():
-    heads, body = ["empty", "old"], [["row", "–", "1.0 (older)"]]
-    assert reference_tables._whole_columns(heads, body) == [["row", "–", "1.0"]]
+    heads, body = ["empty", "old"], [["row", "–", "A, 1.0 (older); B, 2.0 (older)"]]
+    assert reference_tables._whole_columns(heads, body) == [["row", "–", "A, 1.0; B, 2.0"]]
     assert heads == ["empty", "old (older)"]

@@ -114,7 +114,7 @@ def _whole_columns(heads: list[str], body: list[list[str]]) -> list[list[str]]:
         if cells and all(cell.endswith(OLDER) for cell in cells):
             heads[i] += OLDER
             for line in body:
-                line[i + 1] = line[i + 1].removesuffix(OLDER)
+                line[i + 1] = line[i + 1].replace(OLDER, "")
     return body
 
 

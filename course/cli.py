@@ -110,6 +110,8 @@ def _students(args) -> int:
     from course import students
 
     print(f"{len(students.write(args.dir))} lessons for students in {args.dir}")
+    if not (args.dir / "runs" / "course" / "artefacts").exists():
+        _warn("no networks in runs/course, so students must train; else 'ser-course run' first")
     return 0
 
 

@@ -146,9 +146,7 @@ def write(target: Path, folder: Path = NOTEBOOKS, run: Path = RUN) -> list[Path]
             shutil.copytree(ROOT / name, part / name, ignore=ignore)
         elif (ROOT / name).exists():
             shutil.copy2(ROOT / name, part / name)
-    shutil.copytree(
-        ROOT / "docs" / "students", part, dirs_exist_ok=True
-    )  # its README, its Makefile
+    shutil.copytree(ROOT / "docs" / "students", part, dirs_exist_ok=True)  # README, Makefile
     for name in ("artefacts", "cache"):
         if (run / name).is_dir():
             shutil.copytree(run / name, part / "runs" / "course" / name)

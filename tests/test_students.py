@@ -79,6 +79,21 @@ def test_student_folder_is_complete_and_never_overwrites(tmp_path, monkeypatch, 
     assert "not empty" in capsys.readouterr().err
 
 
+def test_an_edition_without_networks_says_that_it_must_train(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(students, "SHIPPED", ())
+    write_lesson(tmp_path / "lessons" / "03_x.ipynb", "print(1)")
+    (tmp_path / "ran" / "artefacts").mkdir(parents=True)
+    write = students.write
+    for run, lines in (("ran", 0), ("none", 1)):
+        ran = tmp_path / run
+        monkeypatch.setattr(
+            students, "write", lambda to, at=ran: write(to, tmp_path / "lessons", at)
+        )
+        assert cli.main(["students", str(tmp_path / f"class-{run}")]) == 0
+        said = capsys.readouterr().err
+        assert said.count("\n") == lines and ("students must train" in said) == lines
+
+
 def test_with_solutions_checks_pass_without_them_they_fail(tmp_path):
     nb = nbformat.read(write_lesson(tmp_path / "03_x.ipynb", "x = 1"), as_version=4)
     for lesson, fails in ((nb, []), (students.edition(nb), [CHECK])):

@@ -68,6 +68,12 @@ def test_what_is_imported_is_declared():
             assert known.get(name, name) in declared, f"{path.name} imports {name}"
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/students/README.md"])
+def test_the_cpu_build_that_a_readme_names_is_the_pinned_one(page):
+    (pin,) = re.findall(r'"(torch==[\d.]+)"', (ROOT / "pyproject.toml").read_text())
+    assert re.findall(r"torch==[\d.]+", (ROOT / page).read_text(encoding="utf-8")) == [pin]
+
+
 def test_version_is_said_once():
     assert re.fullmatch(r"\d+\.\d+\.\d+", helpers.__version__)
     about = yaml.safe_load((ROOT / "CITATION.cff").read_text())

@@ -34,6 +34,7 @@ def test_the_page_on_a_thousand_runs_shows_what_was_measured():
 def test_minutes_in_the_readme_are_those_measured():
     cost = json.loads(measure_cost.COST.read_text(encoding="utf-8"))
     page = (measure_cost.ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"a run {cost['peak_mib'] / 1024:.1f} GiB of memory" in page
     told = re.findall(r"^\| (\d\d) \| [^|]+ \| (\d*)(½?) \|", page, flags=re.M)
     minutes = {number: int(whole or 0) + (half == "½") / 2 for number, whole, half in told}
     taken = {name[:2]: seconds / 60 for name, seconds in cost["seconds"].items()}

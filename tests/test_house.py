@@ -321,6 +321,23 @@ def test_the_readme_and_the_lesson_say_the_same_minutes(name):
     assert re.search(rf"\*\*Time:\*\* ({MINUTES[said]}) on two CPU cores", first)
 
 
+@pytest.mark.parametrize("name", lessons())
+def test_the_hours_for_a_class_are_estimated_as_the_page_says(name):
+    cells = nbformat.read(lessons()[name], as_version=4).cells
+    page = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+    row = re.search(rf"^\| {name[:2]} \| (\d+) \| (\d)(½?) \| (.+) \|$", page, re.M)
+    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+    code = [cell for cell in cells if cell.cell_type == "code" and not folded(cell)]
+    lines = sum(len(cell.source.splitlines()) for cell in code)
+    done = sum(BEGIN in cell.source for cell in code)
+    home = (words / 100 + lines / 10 + 30 * done - int(row[1])) / 60
+    assert int(row[2]) + bool(row[3]) / 2 == pytest.approx(home, abs=0.5)
+    titles = "\n".join(
+        re.findall(r"^#+ (?:\d+\. )?(.+)$", "\n".join(c.source for c in cells), re.M)
+    )
+    assert set(row[4].split("; ")) <= set(titles.splitlines()), "a section to pass over is renamed"
+
+
 COUNTED = [*lessons().values(), ROOT / "data" / "measures.json"]
 
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import write_lesson
+from conftest import execute, write_lesson
 
 from course import site
 from helpers.files import write_json
@@ -49,7 +49,6 @@ def browse(folder, *words) -> str:
 def out(tmp_path_factory):
     """The report over one lesson with all that may be too wide."""
     import nbformat
-    from nbclient import NotebookClient
 
     root = tmp_path_factory.mktemp("run")
     prose = "# Words\n\n" + "`a_very_long_name_of_something_in_code` and more " * 9
@@ -65,7 +64,7 @@ $$\mathbf{a}(j) = \log\mathrm{softmax}(Z), \qquad \mathbf{c}(j) = \frac{\mathbf{
     folded = FOLDED.format("\n\n".join(f"Paragraph {i}." for i in range(200)))
     path = write_lesson(root / "notebooks" / "03_x.ipynb", prose, *LINES, TABLE, folded)
     nb = nbformat.read(path, as_version=4)
-    NotebookClient(nb, kernel_name="python3").execute()
+    execute(nb)
     nbformat.write(nb, path)
     entry = {"value": 0.02, "low": 0.01, "high": 0.05, "n": 30, "seeds": [0]}
     run = {"corpus": "embedded", "encoder": "embedded", "profile": "quick", "seeds": [0]}

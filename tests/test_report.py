@@ -6,7 +6,7 @@ import re
 
 import nbformat
 import pytest
-from conftest import write_lesson
+from conftest import execute, write_lesson
 
 from course import pages, report, settings, site
 from helpers import measures
@@ -29,8 +29,6 @@ NOTE = "# Two\n\n<details><summary>For the instructor</summary>\n\nSecret.\n\n</
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
     """A run of two lessons, without the runner."""
-    from nbclient import NotebookClient
-
     root = tmp_path_factory.mktemp("run")
     for name, cells in {
         "03_calibration": ["# $x$ and ![p](p.png) and [next](04_x.ipynb)", PLOT, SLIDER, LATEX],
@@ -38,7 +36,7 @@ def out(tmp_path_factory):
     }.items():
         path = write_lesson(root / "notebooks" / f"{name}.ipynb", *cells)
         nb = nbformat.read(path, as_version=4)
-        NotebookClient(nb, kernel_name="python3").execute()
+        execute(nb)
         if name == "04_x":
             (drawn,) = [c for c in nb.cells if c.source == PLOT]
             drawn.outputs[-1].data["image/png"] = drawn.outputs[-1].data["image/png"][:400]

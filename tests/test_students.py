@@ -5,8 +5,7 @@ import re
 
 import nbformat
 import pytest
-from conftest import CHECK, EXERCISE, nbgrader_scores, write_lesson
-from nbclient import NotebookClient
+from conftest import CHECK, EXERCISE, execute, nbgrader_scores, write_lesson
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from course import cli, students
@@ -97,7 +96,7 @@ def test_an_edition_without_networks_says_that_it_must_train(tmp_path, monkeypat
 def test_with_solutions_checks_pass_without_them_they_fail(tmp_path):
     nb = nbformat.read(write_lesson(tmp_path / "03_x.ipynb", "x = 1"), as_version=4)
     for lesson, fails in ((nb, []), (students.edition(nb), [CHECK])):
-        NotebookClient(lesson, kernel_name="python3", allow_errors=True).execute()
+        execute(lesson, allow_errors=True)
         errors = [
             cell.source
             for cell in lesson.cells

@@ -227,6 +227,11 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self("Emulation.setEmulatedMedia", features=[scheme])
 
+    def read(self, page):
+        """Open the page and wait until it knows what the listener knows."""
+        self("Page.navigate", url=f"http://{page.host}/")
+        self.until("typeof state == 'object' && state !== null")
+
     def __call__(self, method, **given):
         self.number += 1
         self.wire.send(json.dumps({"id": self.number, "method": method, "params": given}))
@@ -285,8 +290,7 @@ def browser(tmp_path):
 def test_a_browser_speaks_enrols_teaches_and_asks_nobody_else(page, browser, width):
     """SER_PICTURES names a folder for screenshots."""
     seen = browser(width=width, dark=width == 390)
-    seen("Page.navigate", url=f"http://{page.host}/")
-    seen.until("typeof state == 'object' && state !== null")
+    seen.read(page)
     assert "EU AI Act" in seen.js("document.querySelector('.not').innerText")
     seen.js("document.getElementById('record').click()")
     seen.until("tape !== null && !$('record').disabled")
@@ -345,8 +349,7 @@ var idle = name => tape === null && $(name).textContent == "● Record" && !$(na
 @pytest.mark.skipif(not CHROMIUM, reason="no chromium, chromium-browser or google-chrome here")
 def test_one_microphone_is_open_at_a_time_and_none_after(page, browser):
     seen = browser()
-    seen("Page.navigate", url=f"http://{page.host}/")
-    seen.until("typeof state == 'object' && state !== null")
+    seen.read(page)
     seen.js(SLOW_MICROPHONE)
     # Presses before the microphone answers open no second one.
     seen.js("$('record').click(); $('record').click(); $('say').click()")
@@ -380,8 +383,7 @@ def test_one_microphone_is_open_at_a_time_and_none_after(page, browser):
 @pytest.mark.skipif(not CHROMIUM, reason="no chromium, chromium-browser or google-chrome here")
 def test_the_page_names_a_cluster_from_its_support_on(page, browser):
     seen = browser()
-    seen("Page.navigate", url=f"http://{page.host}/")
-    seen.until("typeof state == 'object' && state !== null")
+    seen.read(page)
 
     def said(size, name, kept):
         given = json.dumps({"size": size, "name": name})

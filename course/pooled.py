@@ -13,17 +13,17 @@ from helpers.results import SCHEMA
 def merge(runs: list[dict]) -> dict:
     """One result over the seeds of several runs that share corpus, encoder and profile.
 
-    Value: mean over seeds; ``each`` keeps every seed's. Ends: of that mean, over new speakers and
-    new seeds. Provenance stays where all seeds agree. A seed without the value is left out of
-    ``seeds``; its reason is kept.
+    Value: mean over seeds; ``each`` keeps every seed's, ``ends`` its interval. Ends: of that mean,
+    over new speakers and new seeds. Provenance stays where all seeds that ran the lesson agree. A
+    seed without the value is left out of ``seeds``; its reason is kept.
     """
-    first = runs[0]["run"]
+    first, runs = runs[0]["run"], sorted(runs, key=lambda r: r["run"].get("seeds", []))
     for key in ("corpus", "encoder", "profile"):
         if len({json.dumps(r["run"].get(key)) for r in runs}) > 1:
             raise CourseError(f"results differ in {key}; merge only runs that differ in their seed")
     run = first | {"seeds": sorted({s for r in runs for s in r["run"].get("seeds", [])})}
-    made = [r["run"].get("made", {}) for r in runs]
-    run["made"] = {nb: m for nb, m in made[0].items() if all(m == other.get(nb) for other in made)}
+    made = [(nb, digests) for r in runs for nb, digests in r["run"].get("made", {}).items()]
+    run["made"] = {nb: m for nb, m in made if all(m == other for n, other in made if n == nb)}
     names = {(nb, key): None for r in runs for nb, keys in r["notebooks"].items() for key in keys}
     notebooks: dict[str, dict] = {}
     for nb, key in names:
@@ -54,8 +54,8 @@ def _merge_entries(entries: list[dict], bounds) -> dict:
     counts = [e["n"] for e in there if e["n"] is not None]
     merged["n"] = round(float(np.mean(counts))) if counts else None
     merged |= {"reason": reasons[0]} if reasons else {}
-    merged["seeds"] = sorted({s for e in there for s in e["seeds"]})
-    return merged | {"each": values.tolist()}
+    merged["seeds"] = [s for e in there for s in e["seeds"]]
+    return merged | {"each": values.tolist(), "ends": [[e["low"], e["high"]] for e in there]}
 
 
 def bounds(lesson: str, key: str) -> tuple[float, float]:

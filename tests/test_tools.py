@@ -94,8 +94,8 @@ def test_a_reference_is_not_pooled_from_some_seeds(tmp_path):
             path / "results.json", {"schema": 1, "run": {"seeds": [0]}, "notebooks": notebooks}
         )
     with pytest.raises(SystemExit, match="01_data"):
-        complete("emodb-embedded", paths)
-    complete("emodb-embedded", paths[1:])
+        complete(paths)
+    complete(paths[1:])
 
 
 def test_what_a_replaced_reference_said_is_kept(monkeypatch, tmp_path):
@@ -131,13 +131,17 @@ def test_a_figure_without_results_is_not_kept(tmp_path):
     from tools.collect_reference import figures
 
     image = v4.new_output("display_data", {"image/png": base64.b64encode(b"png").decode()})
-    (tmp_path / "notebooks").mkdir()
+    run = tmp_path / "run"
+    (run / "notebooks").mkdir(parents=True)
     for lesson in ("01_data", "09_ensemble"):
         cell = v4.new_code_cell(outputs=[image], metadata={"tags": [f"figure-{lesson[3:]}"]})
-        nbformat.write(v4.new_notebook(cells=[cell]), tmp_path / "notebooks" / f"{lesson}.ipynb")
+        nbformat.write(v4.new_notebook(cells=[cell]), run / "notebooks" / f"{lesson}.ipynb")
     found = {"schema": 1, "run": {"seeds": [0]}, "notebooks": {"01_data": {}}}
-    write_json(tmp_path / "results.json", found)
-    assert [p.name for p in figures(tmp_path, "emodb", tmp_path)] == ["emodb-data.png"]
+    write_json(run / "results.json", found)
+    merged = {"notebooks": {"01_data": {"uar": {"seeds": [0, 1]}}}}
+    assert [p.name for p in figures(run, "emodb", tmp_path, merged)] == ["emodb-data.png"]
+    write_json(run / "results.json", found | {"run": {"seeds": [1]}})
+    assert figures(run, "emodb", tmp_path, merged) == []  # added later: seed 0 gave the figure
 
 
 def test_a_reference_holds_no_path_of_an_encoder():
@@ -150,6 +154,59 @@ def test_a_reference_holds_no_path_of_an_encoder():
     nameless(run)
     assert folder not in json.dumps(run) and run["encoder"] in run["command"]
     assert run["made"]["01_data"] == made(lesson, run["encoder"])  # so it is not called older
+
+
+def test_seeds_that_were_merged_come_apart_and_merge_again():
+    """A sweep in pieces gives what the whole gives: figures, ends, reasons, provenance."""
+    from test_results import run
+
+    from course.pooled import merge
+    from tools.collect_reference import apart
+
+    runs = [run(0, 0.30, 0.2, 0.5), run(1, 0.32, 0.2, 0.5), run(2, None, reason="none")]
+    for each in runs:
+        each["run"]["made"] = {"03_calibration": {"lesson": "a"}}
+    whole = merge(runs)
+    pieces = apart(merge(runs[:2]), ["03_calibration"])
+    assert [p["run"]["seeds"] for p in pieces] == [[0], [1]]
+    assert pieces[1]["notebooks"]["03_calibration"]["ece_after"]["low"] == 0.2
+    assert merge([*pieces, runs[2]]) == whole
+    assert merge([*apart(merge(runs[:1]), ["03_calibration"]), *runs[1:]]) == whole
+
+
+def test_seeds_without_their_intervals_do_not_come_apart():
+    from test_results import run
+
+    from course.pooled import merge
+    from tools.collect_reference import apart
+
+    merged = merge([run(0, 0.30, 0.2, 0.5), run(1, 0.32, 0.2, 0.5)])
+    merged["run"]["made"] = {"03_calibration": {}}
+    del merged["notebooks"]["03_calibration"]["ece_after"]["ends"]
+    with pytest.raises(SystemExit, match="intervals; run all seeds"):
+        apart(merged, ["03_calibration"])
+
+
+def test_a_sweep_of_more_seeds_adds_them_to_the_reference():
+    from course.pooled import merge
+    from tools.collect_reference import grown
+
+    def sweep(*seeds, code="a", profile="full"):
+        runs = []
+        for seed in seeds:
+            entry = {"value": (seed + 3) / 10, "low": seed / 10, "high": (seed + 4) / 10, "n": 9}
+            run = {"corpus": "emodb", "encoder": "embedded", "profile": profile, "seeds": [seed]}
+            run["made"] = {"02_fine_tune": {"code": code}}
+            uar = {"uar": entry | {"seeds": [seed]}}
+            runs.append({"schema": 1, "run": run, "notebooks": {"02_fine_tune": uar}})
+        return merge(runs)
+
+    whole = sweep(0, 1, 2)["notebooks"]
+    assert grown(sweep(0), sweep(1, 2))["notebooks"] == whole
+    assert grown(sweep(0, 1), sweep(1, 2))["notebooks"] == whole  # a seed that ran again is new
+    assert grown(sweep(0, 1), sweep(2))["run"]["seeds"] == [0, 1, 2]
+    for other in (sweep(0, code="b"), sweep(0, profile="quick")):  # not of this code: it goes
+        assert grown(other, sweep(1, 2)) == sweep(1, 2)
 
 
 def test_lessons_of_other_seeds_share_a_reference(monkeypatch):

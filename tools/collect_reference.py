@@ -1,12 +1,13 @@
-"""Keep a finished sweep as reference: results into `data/reference`, tagged figures into `figures`.
+"""Keep a run or sweep as reference: results into `data/reference`, tagged figures into `figures`.
 
     ser-course run --corpus ravdess emodb --seed 0 1 2 --profile full --out runs/reference
     python -m tools.collect_reference runs/reference
     python -m tools.collect_reference    # what is older than the code (make reference)
 
 Lessons that the sweep did not run stay in the file if they still stand: same profile, nothing
-changed since. A cell tagged `figure-NAME` gives `figures/<corpus>-NAME.png`, from the run of the
-first seed. Only plots of results are tagged: no picture of a clip leaves a restricted corpus.
+changed since. Of those that it ran, seeds that it did not run stay too: seeds may come one by one.
+A cell tagged `figure-NAME` gives `figures/<corpus>-NAME.png`, from the run of the first seed. Only
+plots of results are tagged: no picture of a clip leaves a restricted corpus.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 import nbformat
 
 from course.folders import pool, runs
+from course.pooled import merge
 from course.settings import ROOT
 from helpers import measures, results
 from helpers.errors import CourseError
@@ -30,17 +32,19 @@ def label(run: dict) -> str:
     return run["corpus"] if encoder == "embedded" else f"{run['corpus']}-{encoder}"
 
 
-def complete(group: str, paths: list[Path]) -> None:
+def complete(paths: list[Path]) -> None:
     """Stop where a lesson has figures of some seeds only: the table would call them all seeds."""
     lessons = [set(results.read_results(path / "results.json")["notebooks"]) for path in paths]
     if some := sorted(set.union(*lessons) - set.intersection(*lessons)):
-        raise SystemExit(f"{group}: not every seed has {', '.join(some)}; run the sweep again")
+        raise SystemExit(f"{paths[0]}: not every seed has {', '.join(some)}; run the sweep again")
 
 
-def figures(folder: Path, name: str, target: Path) -> list[Path]:
-    """Write the tagged figures of the executed lessons in `folder` whose results stand."""
-    written, there = [], results.read_results(folder / "results.json")["notebooks"]
-    for path in (folder / "notebooks" / f"{lesson}.ipynb" for lesson in sorted(there)):
+def figures(folder: Path, name: str, target: Path, merged: dict) -> list[Path]:
+    """Write the tagged figures of the executed lessons in `folder` that ran the first seed."""
+    found, written = results.read_results(folder / "results.json"), []
+    there, [seed] = found["notebooks"], found["run"]["seeds"]
+    first = [lesson for lesson in sorted(there) if min(_seeds(merged, lesson)) == seed]
+    for path in (folder / "notebooks" / f"{lesson}.ipynb" for lesson in first):
         for cell in nbformat.read(path, as_version=4).cells:
             tags = [t for t in cell.metadata.get("tags", []) if t.startswith("figure-")]
             images = [
@@ -87,6 +91,60 @@ def remember(name: str, there: dict, merged: dict) -> None:
         write_json(path, kept | {name: gone})
 
 
+def apart(merged: dict, lessons) -> list[dict]:
+    """Results of each seed that ``merge`` joined, of these lessons: what ``merge`` may join again.
+
+    Stops where a figure of several seeds lacks their intervals.
+    """
+    parts = [
+        {"run": merged["run"] | {"seeds": [seed], "made": {}}, "notebooks": {}}
+        for seed in merged["run"]["seeds"]
+    ]
+    for part, nb in ((p, nb) for p in parts for nb in lessons):
+        [seed] = part["run"]["seeds"]
+        its = {k: e for k, e in merged["notebooks"][nb].items() if seed in e["seeds"]}
+        if its:
+            part["notebooks"][nb] = {key: _of_seed(entry, seed) for key, entry in its.items()}
+            part["run"]["made"][nb] = merged["run"]["made"][nb]
+    return [part for part in parts if part["notebooks"]]
+
+
+def _of_seed(entry: dict, seed: int) -> dict:
+    """What `_merge_entries` was given for ``seed``; ``n`` is the mean over seeds."""
+    own, i = entry | {"seeds": [seed]}, entry["seeds"].index(seed)
+    if entry["value"] is not None and len(entry["seeds"]) > 1:
+        if "ends" not in entry:
+            raise SystemExit("a figure of several seeds lacks their intervals; run all seeds")
+        own["value"], (own["low"], own["high"]) = entry["each"][i], entry["ends"][i]
+    return {key: value for key, value in own.items() if key not in ("each", "ends")}
+
+
+def grown(there: dict, merged: dict) -> dict:
+    """A new sweep with the seeds that it did not run, of lessons that this very code made."""
+    old, new = there["run"], merged["run"]
+    same = [
+        name
+        for name in merged["notebooks"]
+        if old["profile"] == new["profile"]
+        and name in there["notebooks"]
+        and old.get("made", {}).get(name) == new["made"].get(name)
+    ]
+    ran = {name: _seeds(merged, name) for name in same}
+    more = [name for name in same if _seeds(there, name) - ran[name]]
+    if not more:
+        return merged
+    kept = [
+        part | {"notebooks": {n: e for n, e in part["notebooks"].items() if seed not in ran[n]}}
+        for part in apart(there, more)
+        for seed in part["run"]["seeds"]
+    ]
+    return merge([*apart(merged, merged["notebooks"]), *kept])
+
+
+def _seeds(content: dict, lesson: str) -> set[int]:
+    return {seed for entry in content["notebooks"][lesson].values() for seed in entry["seeds"]}
+
+
 def joined(there: dict, merged: dict) -> dict:
     """A reference with the lessons of a new sweep, and those of before that still stand.
 
@@ -108,33 +166,43 @@ def joined(there: dict, merged: dict) -> dict:
     return merged | {"run": run, "notebooks": dict(both)}
 
 
+def pooled(folder: Path) -> list[tuple[dict, list[Path]]]:
+    """Results over seeds and the folders of the seeds, for each corpus and encoder there."""
+    try:
+        there = runs(folder)
+        if "" in there:
+            return [(merge([results.read_results(folder / "results.json")]), [folder])]
+        found = pool(folder)
+    except CourseError as error:
+        raise SystemExit(str(error)) from error
+    if not found:
+        raise SystemExit(f"{folder}: no results here; ser-course run --out {folder} first")
+    return [
+        (merged, [path for run, path in there.items() if run.rpartition("-")[0] == group])
+        for group, merged in found.items()
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("sweep", type=Path, nargs="?", help="folder of a sweep over seeds")
+    parser.add_argument("sweep", type=Path, nargs="?", help="folder of a run or of a sweep")
     sweep = parser.parse_args().sweep
     if sweep is None:
         print("\n".join(stale()) or "every reference is of this code")
         return
-    try:
-        folders, pooled = runs(sweep), pool(sweep)
-    except CourseError as error:
-        raise SystemExit(str(error)) from error
-    if "" in folders or not pooled:
-        raise SystemExit(f"{sweep}: no sweep here; run several seeds into it first")
-    for group, merged in pooled.items():
-        complete(group, [p for run, p in folders.items() if run.rpartition("-")[0] == group])
+    for merged, folders in pooled(sweep):
+        complete(folders)
         nameless(merged["run"])
         name = label(merged["run"])
         target = ROOT / "data" / "reference" / f"{name}.json"
         if target.is_file():
             there = results.read_results(target)
             remember(name, there, merged)
-            merged = joined(there, merged)
+            merged = joined(there, grown(there, merged))
         write_json(target, merged)
-        first = next(path for run, path in folders.items() if run.rpartition("-")[0] == group)
-        print(name, merged["run"]["seeds"], *figures(first, name, ROOT / "figures"))
+        print(name, merged["run"]["seeds"], *figures(folders[0], name, ROOT / "figures", merged))
 
 
 if __name__ == "__main__":

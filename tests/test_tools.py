@@ -107,7 +107,7 @@ def test_what_a_replaced_reference_said_is_kept(monkeypatch, tmp_path):
     kept.write_text('{"ravdess": {}}', encoding="utf-8")
     monkeypatch.setattr(collect_reference, "ROOT", tmp_path)
     monkeypatch.setattr(collect_reference, "older", lambda run, lesson: lesson != "01_data")
-    entry = {"value": 0.8, "low": 0.7, "high": 0.9, "n": 3}
+    entry = {"value": 0.8, "low": 0.7, "high": 0.9, "n": 3, "seeds": [0, 1]}
     there = {
         "run": {},
         "notebooks": {
@@ -117,8 +117,15 @@ def test_what_a_replaced_reference_said_is_kept(monkeypatch, tmp_path):
         },
     }
     collect_reference.remember("emodb", there, {"notebooks": {"01_data": {}, "02_fine_tune": {}}})
-    said = {"02_fine_tune/uar": {"value": 0.8, "low": 0.7, "high": 0.9}}
+    said = {"02_fine_tune/uar": {"value": 0.8, "low": 0.7, "high": 0.9, "seeds": [0, 1]}}
     assert json.loads(kept.read_text(encoding="utf-8")) == {"ravdess": {}, "emodb": said}
+    entry["value"] = 0.6  # replaced once more, lesson by lesson: the first word stays
+    there["notebooks"]["05_entropy_ood"] = {"auroc_entropy": entry}
+    new = {"notebooks": {"02_fine_tune": {}, "05_entropy_ood": {}}}
+    collect_reference.remember("emodb", there, new)
+    found = json.loads(kept.read_text(encoding="utf-8"))["emodb"]
+    assert found["02_fine_tune/uar"]["value"] == 0.8
+    assert found["05_entropy_ood/auroc_entropy"]["value"] == 0.6
 
 
 def test_a_figure_without_results_is_not_kept(tmp_path):
@@ -183,20 +190,20 @@ def test_seeds_without_their_intervals_do_not_come_apart():
     merged = merge([run(0, 0.30, 0.2, 0.5), run(1, 0.32, 0.2, 0.5)])
     merged["run"]["made"] = {"03_calibration": {}}
     del merged["notebooks"]["03_calibration"]["ece_after"]["ends"]
-    with pytest.raises(SystemExit, match="intervals; run all seeds"):
+    with pytest.raises(SystemExit, match="03_calibration: kept without the intervals"):
         apart(merged, ["03_calibration"])
 
 
-def test_a_sweep_of_more_seeds_adds_them_to_the_reference():
+def test_a_sweep_of_more_seeds_adds_them_to_the_reference(capsys):
     from course.pooled import merge
     from tools.collect_reference import grown
 
-    def sweep(*seeds, code="a", profile="full"):
+    def sweep(*seeds, code="a"):
         runs = []
         for seed in seeds:
             entry = {"value": (seed + 3) / 10, "low": seed / 10, "high": (seed + 4) / 10, "n": 9}
-            run = {"corpus": "emodb", "encoder": "embedded", "profile": profile, "seeds": [seed]}
-            run["made"] = {"02_fine_tune": {"code": code}}
+            run = {"corpus": "emodb", "encoder": "embedded", "profile": "full", "seeds": [seed]}
+            run["made"] = {"02_fine_tune": {"code": code}} if code else {}
             uar = {"uar": entry | {"seeds": [seed]}}
             runs.append({"schema": 1, "run": run, "notebooks": {"02_fine_tune": uar}})
         return merge(runs)
@@ -205,8 +212,10 @@ def test_a_sweep_of_more_seeds_adds_them_to_the_reference():
     assert grown(sweep(0), sweep(1, 2))["notebooks"] == whole
     assert grown(sweep(0, 1), sweep(1, 2))["notebooks"] == whole  # a seed that ran again is new
     assert grown(sweep(0, 1), sweep(2))["run"]["seeds"] == [0, 1, 2]
-    for other in (sweep(0, code="b"), sweep(0, profile="quick")):  # not of this code: it goes
-        assert grown(other, sweep(1, 2)) == sweep(1, 2)
+    assert capsys.readouterr().out == ""
+    for code in ("b", None):  # not of this code: it goes, and that is said
+        assert grown(sweep(0, code=code), sweep(1, 2)) == sweep(1, 2)
+        assert "02_fine_tune: seeds [0] go" in capsys.readouterr().out
 
 
 def test_lessons_of_other_seeds_share_a_reference(monkeypatch):
@@ -233,5 +242,5 @@ def test_lessons_of_other_seeds_share_a_reference(monkeypatch):
         found([0, 1, 2], "05_entropy_ood"), found([0], "02_fine_tune")
     )
     assert renewed == found([0], "02_fine_tune")  # nothing stands: nothing of the old run stays
-    alone = collect_reference.joined(both, found([0], "09_ensemble", profile="paper"))
-    assert list(alone["notebooks"]) == ["09_ensemble"]
+    with pytest.raises(SystemExit, match="profile full, this run quick: delete it first"):
+        collect_reference.grown(both, found([0], "09_ensemble", profile="quick"))

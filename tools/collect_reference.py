@@ -79,16 +79,21 @@ def nameless(run: dict) -> None:
 
 
 def remember(name: str, there: dict, merged: dict) -> None:
-    """Keep what a replaced reference said in the rows of the first table: "changed" shows it."""
+    """Keep what a replaced reference said in the rows of the first table: "changed" shows it.
+
+    What was kept stays: lessons may come again and again until all are of one code. Who begins
+    another round of references deletes the file first.
+    """
     path = ROOT / "data" / "reference" / "before.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     gone = {}
     for lesson, key in measures.page("headline"):
         entry = there["notebooks"].get(lesson, {}).get(key)
         if entry and lesson in merged["notebooks"] and older(there["run"], lesson):
-            gone[f"{lesson}/{key}"] = {part: entry[part] for part in ("value", "low", "high")}
+            parts = ("value", "low", "high", "seeds")
+            gone[f"{lesson}/{key}"] = {part: entry[part] for part in parts}
     if gone:
-        write_json(path, kept | {name: gone})
+        write_json(path, kept | {name: gone | kept.get(name, {})})
 
 
 def apart(merged: dict, lessons) -> list[dict]:
@@ -104,37 +109,39 @@ def apart(merged: dict, lessons) -> list[dict]:
         [seed] = part["run"]["seeds"]
         its = {k: e for k, e in merged["notebooks"][nb].items() if seed in e["seeds"]}
         if its:
-            part["notebooks"][nb] = {key: _of_seed(entry, seed) for key, entry in its.items()}
-            part["run"]["made"][nb] = merged["run"]["made"][nb]
+            part["notebooks"][nb] = {key: _of_seed(nb, entry, seed) for key, entry in its.items()}
+            part["run"]["made"] |= {n: m for n, m in merged["run"]["made"].items() if n == nb}
     return [part for part in parts if part["notebooks"]]
 
 
-def _of_seed(entry: dict, seed: int) -> dict:
+def _of_seed(lesson: str, entry: dict, seed: int) -> dict:
     """What `_merge_entries` was given for ``seed``; ``n`` is the mean over seeds."""
     own, i = entry | {"seeds": [seed]}, entry["seeds"].index(seed)
     if entry["value"] is not None and len(entry["seeds"]) > 1:
         if "ends" not in entry:
-            raise SystemExit("a figure of several seeds lacks their intervals; run all seeds")
+            raise SystemExit(f"{lesson}: kept without the intervals of its seeds; run all of them")
         own["value"], (own["low"], own["high"]) = entry["each"][i], entry["ends"][i]
     return {key: value for key, value in own.items() if key not in ("each", "ends")}
 
 
 def grown(there: dict, merged: dict) -> dict:
-    """A new sweep with the seeds that it did not run, of lessons that this very code made."""
-    old, new = there["run"], merged["run"]
-    same = [
-        name
-        for name in merged["notebooks"]
-        if old["profile"] == new["profile"]
-        and name in there["notebooks"]
-        and old.get("made", {}).get(name) == new["made"].get(name)
-    ]
-    ran = {name: _seeds(merged, name) for name in same}
-    more = [name for name in same if _seeds(there, name) - ran[name]]
+    """A new sweep with the seeds that it did not run, of lessons that this very code made.
+
+    Stops where the profile is another: a quick run replaces no full one.
+    """
+    kept, ours = there["run"]["profile"], merged["run"]["profile"]
+    if kept != ours:
+        raise SystemExit(f"what is kept has profile {kept}, this run {ours}: delete it first")
+    old, new = there["run"].get("made", {}), merged["run"]["made"]
+    both = [name for name in merged["notebooks"] if name in there["notebooks"]]
+    more = {name: _seeds(there, name) - _seeds(merged, name) for name in both}
+    more = {name: seeds for name, seeds in more.items() if seeds}
+    for name in [name for name in more if not new.get(name) or old.get(name) != new[name]]:
+        print(f"{name}: seeds {sorted(more.pop(name))} go; other code made them")
     if not more:
         return merged
     kept = [
-        part | {"notebooks": {n: e for n, e in part["notebooks"].items() if seed not in ran[n]}}
+        part | {"notebooks": {n: e for n, e in part["notebooks"].items() if seed in more[n]}}
         for part in apart(there, more)
         for seed in part["run"]["seeds"]
     ]
@@ -156,7 +163,7 @@ def joined(there: dict, merged: dict) -> dict:
         for name, entries in there["notebooks"].items()
         if name not in new and not older(there["run"], name)
     }
-    if not stand or there["run"]["profile"] != merged["run"]["profile"]:
+    if not stand:
         return merged
     both = sorted({**stand, **new}.items())
     run = dict(max(merged["run"], there["run"], key=lambda run: len(run["seeds"])))
@@ -199,8 +206,9 @@ def main() -> None:
         target = ROOT / "data" / "reference" / f"{name}.json"
         if target.is_file():
             there = results.read_results(target)
+            merged = grown(there, merged)
             remember(name, there, merged)
-            merged = joined(there, grown(there, merged))
+            merged = joined(there, merged)
         write_json(target, merged)
         print(name, merged["run"]["seeds"], *figures(folders[0], name, ROOT / "figures", merged))
 

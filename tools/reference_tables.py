@@ -175,10 +175,17 @@ def changed() -> str:
             now = files[name]["notebooks"].get(lesson, {}).get(key)
             cell = f"{_cell(then, unit)} → {_cell(now, unit)}" if then and now else "–"
             frozen = then and now and _frozen(figure["what"], files[name])
-            cells.append(f"{cell} ({FROZEN})" if frozen else cell)
+            cell += f" ({FROZEN})" if frozen else ""
+            old = cell != "–" and older(files[name]["run"], lesson)
+            cells.append(cell + (OLDER if old else ""))
         if set(cells) != {"–"}:
             body.append([_what(lesson, key), *cells])
-    return rows(["before → now", *(title for _, title in columns)], body)
+    heads = []
+    for name, title in columns:
+        then = sorted({seed for entry in before[name].values() for seed in entry["seeds"]})
+        heads.append(f"{title}, {_seeds(then)} → {_seeds(files[name]['run']['seeds'])}")
+    body = _whole_columns(heads, body)
+    return rows(["before → now", *heads], body)
 
 
 MEASURED = {  # a page of `data/measures.json`, and its columns

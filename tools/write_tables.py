@@ -133,7 +133,7 @@ def gallery() -> str:
         body.append(
             [what, *(f"[{kind}](../../figures/{p.name})" if p.is_file() else "–" for p in paths)]
         )
-    return rows(["seed 0", *(title for _, title in columns)], body)
+    return rows(["first seed", *(title for _, title in columns)], body)
 
 
 TABLES = reference_tables.TABLES | {

@@ -55,6 +55,24 @@ def test_no_lesson_keeps_its_notes_for_the_instructor():
         assert not any("for the instructor" in cell.source.lower() for cell in cells), path.name
 
 
+def test_what_git_ignores_in_data_is_never_handed_out(tmp_path, monkeypatch):
+    """Corpora under licence, and the voice and lessons that a teacher gave the listener."""
+    rules = (students.ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    own = [rule.split("/")[2] for rule in rules if rule.startswith("/data/")]
+    assert "listener" in own
+    for name in own:
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "private").touch()
+    (tmp_path / "data" / "head").mkdir()
+    (tmp_path / "data" / "head" / "shipped").touch()
+    (tmp_path / "docs" / "students").mkdir(parents=True)
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setattr(students, "ROOT", tmp_path)
+    students.write(tmp_path / "edition", tmp_path / "notebooks", tmp_path / "run")
+    files = [path.name for path in (tmp_path / "edition").rglob("*") if path.is_file()]
+    assert files == ["shipped"]
+
+
 def test_what_a_lesson_names_is_handed_out():
     """A file of the course's that prose or code cites, such as ``tools/choose_prior.py``."""
     rooms, named = "course|data|docs|figures|helpers|tests|tools", set()

@@ -1,5 +1,6 @@
 """Encoders: any family in one call, batches equal single clips, bad folders are named."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -32,6 +33,19 @@ def waves():
     rng = np.random.default_rng(0)
     lengths = [4000, 9000, 12345, 9000, 16000, 1700]
     return [rng.normal(scale=0.1, size=n).astype(np.float32) for n in lengths]
+
+
+def test_what_hangs_on_the_shipped_encoder_was_made_with_it():
+    """The head and what is measured beside it: other weights need all of them again."""
+    own, data = encoders.load("embedded").key, ROOT / "data"
+
+    def read(name):
+        return json.loads((data / f"{name}.json").read_text(encoding="utf-8"))
+
+    assert read("head/head")["encoder_key"] == read("reference/head")["encoder_key"] == own
+    assert read("reference/layers")["embedded"]["key"] == own
+    latest = [row for row in read("reference/folds") if row["encoder"] == "embedded"][-1]
+    assert own.startswith(latest["key"])
 
 
 def embed(clips, encoder, **options):

@@ -1,6 +1,7 @@
 """Lesson 12: what it builds, on cases small enough to check; its exercises, wrong answers too."""
 
 import linecache
+from itertools import product
 from types import SimpleNamespace
 
 import nbformat
@@ -205,6 +206,37 @@ def test_it_reads_embeddings_and_voices_as_well(lesson, monkeypatch):
     theirs = lesson["space"](0, True).voice_.enrol(lesson["X"][mine], np.repeat(new, len(mine)))
     np.testing.assert_allclose(voices[new], theirs.voices_[new])  # by no clip that is scored
     assert new not in lesson["space"](0, False).voice_.voices_
+
+
+# --- what its first page says of the source ---------------------------------------------------
+
+# Clips of EMO-DB's speakers: angry, bored, disgust, fearful, happy, neutral, sad.
+EMODB = {
+    "03": (14, 5, 1, 4, 7, 11, 7), "08": (12, 10, 0, 6, 11, 10, 9), "09": (13, 4, 8, 1, 4, 9, 4),
+    "10": (10, 8, 1, 8, 4, 4, 3), "11": (11, 8, 2, 10, 8, 9, 7), "12": (12, 5, 2, 6, 2, 4, 4),
+    "13": (12, 10, 8, 7, 10, 9, 5), "14": (16, 8, 8, 12, 8, 7, 10), "15": (13, 9, 5, 8, 6, 11, 4),
+    "16": (14, 14, 11, 7, 11, 5, 9),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("war", "uar", "whose"),
+    [(85.71, 80.48, {"12", "15"}), (88.57, 83.33, {"12"}), (87.76, 87.25, {"03"}),
+     (92.11, 93.21, {"10"}), (93.21, 92.11, set())],
+)  # fmt: skip
+def test_each_row_of_table_vi_fits_the_clips_of_one_speaker(war, uar, whose):
+    """The four rows, and the last as table III has it, which fits nobody."""
+    found = set()
+    for speaker, clips in EMODB.items():
+        n = np.array([k for k in clips if k])
+        lost = round(sum(n) * (1 - war / 100))
+        if abs(100 - 100 * lost / sum(n) - war) > 0.0051:
+            continue
+        ways = product(*(range(min(k, lost) + 1) for k in n))
+        missed = np.array([each for each in ways if sum(each) == lost])
+        if (abs(100 * (1 - missed / n).mean(axis=1) - uar) < 0.006).any():  # 87.2449 is 87.25
+            found.add(speaker)
+    assert found == whose
 
 
 # --- exercises --------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from wrong_answers import catalogue
 
 from course.settings import lessons
 from helpers import audio, profiles, turns
+from helpers.measures import measure
+from helpers.results import REFERENCE, read_results
 
 LESSON = nbformat.read(lessons()["12_msac_sernet"], as_version=4)
 BUILT = (  # the cells that define what is tested here
@@ -237,6 +239,16 @@ def test_each_row_of_table_vi_fits_the_clips_of_one_speaker(war, uar, whose):
         if (abs(100 * (1 - missed / n).mean(axis=1) - uar) < 0.006).any():  # 87.2449 is 87.25
             found.add(speaker)
     assert found == whose
+
+
+def test_the_reference_says_what_sections_8_and_10_say_of_it():
+    """Prose of the lesson and docs/figures.md hang on it: mend both where this turns red."""
+    kept = read_results(REFERENCE / "emodb.json")["notebooks"]["12_msac_sernet"]
+    for key in ("uar_msac_minus_base", "auroc_rodin_msac_minus_base"):
+        assert kept[key]["low"] < 0 < kept[key]["high"] < measure("12_msac_sernet", key)["claimed"]
+    chance = kept["speaker_probe_chance"]["value"]
+    assert kept["speaker_probe_enrolled"]["low"] < chance < kept["speaker_probe_enrolled"]["high"]
+    assert kept["speaker_probe_enrolled_hidden"]["low"] > chance
 
 
 # --- exercises --------------------------------------------------------------------------------

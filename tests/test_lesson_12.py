@@ -113,18 +113,20 @@ def test_the_reversal_reaches_the_body_and_spares_the_head(lesson):
     slopes = {}
     for lam in (0.0, 1.0, 2.5, -1.0):
         torch.manual_seed(3)
-        net = lesson["Sernet"](nn.Identity(), 6, {"logits": 2, "speaker": 3, "gender": 2}, lam)
+        sizes = {"logits": 2, "speaker": 3, "language": 2, "gender": 2}
+        net = lesson["Sernet"](nn.Identity(), 6, sizes, lam)
         x, y = torch.randn(8, 6), torch.arange(8) % 2
-        for name in ("speaker", "gender"):
+        for name in sizes:
             net.zero_grad()
             lesson["am_softmax"](net(x)[name], y).backward()
             slopes[lam, name] = net.body[0][0].weight.grad.clone(), net.heads[name].grad.clone()
-    plain = slopes[-1.0, "speaker"]  # reversed twice: as if there were no reversal
-    assert plain[0].abs().max() > 0 and not slopes[0.0, "speaker"][0].any()
-    for lam in (1.0, 2.5):
-        assert torch.allclose(slopes[lam, "speaker"][0], -lam * plain[0], atol=1e-5)
-        assert torch.allclose(slopes[lam, "speaker"][1], plain[1])
-        assert torch.allclose(slopes[lam, "gender"][0], slopes[-1.0, "gender"][0])
+    for name in sizes:
+        plain = slopes[-1.0, name]  # where it is reversed, twice: as if there were no reversal
+        assert plain[0].abs().max() > 0
+        for lam in (0.0, 1.0, 2.5):
+            factor = -lam if name in ("speaker", "language") else 1
+            assert torch.allclose(slopes[lam, name][0], factor * plain[0], atol=1e-5)
+            assert torch.allclose(slopes[lam, name][1], plain[1])
 
 
 @pytest.mark.parametrize(("thin", "squeeze"), [(16, (1, 1)), (16, (2, 4)), (8, (1, 2))])
@@ -138,6 +140,10 @@ def test_ears_hear_any_length_as_mean_and_deviation(lesson, thin, squeeze):
     kernels = [m.kernel_size for m in ears.modules() if isinstance(m, nn.Conv2d)]
     assert kernels[:5] == [(1, 11), (3, 3), (1, 9), (5, 5), (3, 3)]
     assert kernels[5:] == 4 * [(3, 3), (1, 1)]
+    channels = [thin * c.out_channels for c in ears.modules() if isinstance(c, nn.Conv2d)]
+    assert channels == [32] * 5 + [64] * 2 + [128] * 2 + [256] * 4  # the source's table I
+    reads = [thin * c.in_channels for c in ears.modules() if isinstance(c, nn.Conv2d)][3:]
+    assert reads == [96, 32, 32, 64, 64, 128, 128, 256, 256, 256]
 
 
 def test_what_it_says_are_cosines(lesson):

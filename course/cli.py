@@ -26,8 +26,8 @@ Exit status: 0 all went well, 1 something failed (one line says what), 2 the com
 """
 
 PERSONAL = """Embeddings of voices and lessons are personal data (SER_LISTENER, data/listener): the
-page of listen forgets. A voice not enrolled is often misheard, its "unknown" even upside down:
-docs/figures.md. Not for diagnosis, surveillance, hiring; nor at work, in schools (EU AI Act)."""
+page of listen forgets. "unknown" may be upside down for a voice not enrolled, too frequent for one
+that is: docs/figures.md. Not for diagnosis, surveillance, hiring, work, schools (EU AI Act)."""
 
 OPTIONS = ("--corpus", "--encoder", "--seed", "--profile", "--out", "--workers", "--scheduler")
 OPTIONS += ("--json", "--learn", "--voice", "--handout", "--help", "--no-report")
@@ -135,7 +135,7 @@ COMMANDS = {
     "site": (_site, "write a static site over a run into DIR/site: report, documentation, search"),
     "compare": (_compare, "differences of two runs, with intervals; paired on the same clips"),
     "students": (_students, "write the student edition: exercises without solutions"),
-    "predict": (_predict, "calibrated probabilities, unknown score and PAD point of audio files"),
+    "predict": (_predict, "probabilities, unknown score and PAD point of audio files"),
     "listen": (_listen, "a page with a microphone, on this machine alone"),
 }
 

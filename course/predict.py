@@ -27,7 +27,7 @@ HEAD = ROOT / "data" / "head"
 VIEWS = ("anybody", "enrolled")
 BATCH = 600 * audio.SAMPLE_RATE  # samples that are held at once
 SPAN_S, STEP_S = 10.0, 5.0  # windows of a long file: some sentences each, a change shows in time
-FLAGGED = 0.1  # share of clips of taught emotions, by new speakers, that are called unknown
+FLAGGED = 0.1  # share of clips of taught emotions, by new speakers, that is to be called unknown
 
 
 def read_head(folder: Path) -> tuple[Listener, Channel, dict]:
@@ -222,7 +222,7 @@ def show(words: list[str], as_json: bool, learn: str | None, voice: str | None) 
         print(
             f"\nunknown: share of taught emotions' clips that look less strange, unknown above "
             f"{1 - FLAGGED:.2f}. {'' if voice else 'It may be upside down: enrol the voice. '}"
-            f"Trained on {about['corpus']} ({about['licence']})."
+            f"{about['worth']} Trained on {about['corpus']} ({about['licence']})."
         )
     if (learn or voice) and not as_json:
         print(f"emotions: {', '.join(known['emotions'])}; voices: {', '.join(known['voices'])}")

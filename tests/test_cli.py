@@ -98,7 +98,8 @@ def a_head(folder, size=4):
                 np.linspace(0, 9, 50))  # fmt: skip
     voice = Voice().fit(rng.normal(size=(8, size)), np.repeat(["a", "b"], 4))
     listener = Listener(("neutral", "happy", "sad"), [view, view], voice, emotions.PAD, 0.2)
-    about = {"encoder": "embedded", "encoder_key": "other", "corpus": "embedded", "licence": "CC0"}
+    about = {"encoder": "embedded", "encoder_key": "other", "corpus": "embedded", "licence": "CC0",
+             "worth": "See docs/figures.md."}  # fmt: skip
     near = Channel(np.zeros((1, 2)), np.eye(2), np.linspace(0, 1e9, 50))
     write_head(listener, near, about, folder)
     return listener
@@ -145,6 +146,7 @@ def test_predict_on_a_bare_clone(world, capsys):
     assert sum(prediction["probabilities"].values()) == pytest.approx(1, abs=0.001)
     assert all(len(str(p)) <= 6 for p in prediction["probabilities"].values())
     assert 0 <= prediction["unknown"] <= 1 and found["head"]["licence"]
+    assert "docs/figures.md" in found["head"]["worth"]  # a program is told, too
     assert prediction["decision"] in ("known", "unknown") and prediction["voice"] is None
     assert not (world / "listener").exists()  # who only asks is not remembered
 

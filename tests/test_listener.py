@@ -310,6 +310,18 @@ def test_what_a_voice_adds_is_the_difference_of_the_two_figures_with_an_interval
     assert list(measure_head.gained(plain, plain, np.maximum(y, 0), speakers)) == ["uar"]
 
 
+def test_what_is_called_unknown_and_how_sure_the_head_is_by_hand():
+    y, speakers = np.array([0, 0, 1, 1, -1, -1]), np.arange(6) % 2
+    p = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7], [0.5, 0.5], [1.0, 0.0]])
+    said = SimpleNamespace(probabilities=p, unknown=np.array([0.95, 0.2, 0.3, 0.9, 0.91, 1.0]))
+    found = measure_head.scores(said, y, speakers)
+    assert found["flagged_known"][0] == 0.25 and found["flagged_unknown"][0] == 1
+    assert found["sureness"][0] == pytest.approx((0.9 + 0.6 + 0.8 + 0.7) / 4 - 0.75)
+    # A probe with UAR 1 and chance 0.5: half of the way is 0.75.
+    y, said = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0])
+    assert measure_head.beyond_half(y, said, y) == pytest.approx(0)
+
+
 def test_a_probe_of_the_same_corpus_says_nothing_of_what_it_was_not_taught():
     rng, y = np.random.default_rng(0), np.tile([0, 1, -1], 40)
     X = rng.normal(size=(120, 4)) + 6 * np.eye(4)[y]

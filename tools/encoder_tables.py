@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from course.predict import FLAGGED
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "data" / "encoders" / "embedded"
 REFERENCE = ROOT / "data" / "reference"
@@ -78,6 +80,11 @@ def head(titles: dict[str, str]) -> Table:
     """What `ser-course predict` is worth on corpora that no part of its head had met."""
     kept = json.loads((REFERENCE / "head.json").read_text(encoding="utf-8"))["corpora"]
     lines = {"UAR": "uar", "NLL, nats": "nll", "ECE": "ece", "AUROC of unknown": "auroc_unknown"}
+    called = {
+        "mean confidence minus accuracy": "sureness",
+        f"called unknown, of taught emotions ({FLAGGED:.2f} is meant)": "flagged_known",
+        "called unknown, of emotions never taught": "flagged_unknown",
+    }
     body = [
         ["speakers, clips scored", *(f"{c['speakers']}, {c['clips']}" for c in kept.values())],
         ["UAR by chance", *(f"{c['chance']:.2f}" for c in kept.values())],
@@ -94,9 +101,15 @@ def head(titles: dict[str, str]) -> Table:
         body.append([f"NLL less than taught by synthetic voices{voice}", *less])
         less = [_ends(c.get(f"{kind}_uar_less")) for c in kept.values()]
         body.append([f"UAR less than taught on other speakers of it{voice}", *less])
+        more = [_ends(c.get(f"{kind}_beyond_half")) for c in kept.values()]
+        body.append([f"UAR beyond half of the way from chance to there{voice}", *more])
+        for what, key in called.items():
+            body.append([what + voice, *(_ends(c[kind].get(key)) for c in kept.values())])
     for what in ("UAR", "AUROC of unknown"):
         more = [_ends(c.get("voice_gain", {}).get(lines[what])) for c in kept.values()]
         body.append([f"{what}, with a voice minus without", *more])
+    far = [_ends(c.get("unlike")) for c in kept.values()]
+    body.append(["called unlike what was taught, voice or channel", *far])
     body = [line for line in body if set(line[1:]) != {"–"}]  # rows of a later measurement
     return ["", *(titles[name] for name in kept)], body
 

@@ -5,9 +5,10 @@
 Each corpus is left out of everything: head, temperature, quantiles. Beside it a head that synthetic
 voices taught, on the same clips, and a probe within the corpus, on speakers left out. With a voice:
 ten clips of known emotions, as one-sided as they allow; the clips scored are the same without.
-Differences (`voice_gain`, `…_nll_less`, `…_uar_less`) are paired over speakers.
-Clips of emotions that no head knows count for the AUROC of "unknown" alone. `CLASSES` of which a
-corpus has none stay among the answers. All goes to `data/reference/head.json`.
+Differences (`voice_gain`, `…_nll_less`, `…_uar_less`, `…_beyond_half`) are paired over speakers.
+Clips of emotions that no head knows count for "unknown" alone. `CLASSES` of which a corpus has none
+stay among the answers. `unlike`: share of clips whose voice or channel is called unlike. All goes
+to `data/reference/head.json`.
 """
 
 import argparse
@@ -17,18 +18,20 @@ import numpy as np
 from sklearn.model_selection import GroupKFold
 from threadpoolctl import threadpool_limits
 
+from course.predict import FLAGGED
 from helpers import encoders, metrics, probe
 from helpers.files import write_json
 from helpers.intervals import interval, paired
 from helpers.voice import draw
-from tools.make_head import CLASSES, TAUGHT, clips, fit, numbered
+from tools.make_head import CLASSES, TAUGHT, channel, clips, fit, numbered
 
 MEASURED = ("ravdess", "nemo", "emodb", "emovo", "savee")
 SHARE = (0, 1)
-MEASURES = {
+MEASURES = {  # of probabilities (n, C) and emotions (n,)
     "nll": (metrics.nll, (0, np.inf)),
     "uar": (lambda p, y: metrics.uar(y, p.argmax(axis=1)), SHARE),
     "ece": (metrics.ece, SHARE),
+    "sureness": (lambda p, y: np.mean(p.max(axis=1) - (p.argmax(axis=1) == y)), (-np.inf, np.inf)),
 }
 
 
@@ -54,10 +57,22 @@ def scores(said, y, speakers) -> dict:
     for name, (metric, limits) in MEASURES.items():
         arrays = said.probabilities[known], y[known]
         found[name] = interval(metric, *arrays, speakers=speakers[known], limits=limits)
+    found["flagged_known"] = share(said.unknown[known] > 1 - FLAGGED, speakers[known])
     if not known.all():
         unknown = said.unknown, ~known
         found["auroc_unknown"] = interval(metrics.auroc, *unknown, speakers=speakers, limits=SHARE)
+        found["flagged_unknown"] = share(said.unknown[~known] > 1 - FLAGGED, speakers[~known])
     return found
+
+
+def share(yes, speakers):
+    """Share of clips (n,) of which something is true, with its interval over speakers."""
+    return interval(np.mean, yes, speakers=speakers, limits=SHARE)
+
+
+def beyond_half(there, said, y) -> float:
+    """UAR, less what lies half of the way from chance to a probe that learned `there` (n,)."""
+    return metrics.uar(y, said) - (1 / len(np.unique(y)) + metrics.uar(y, there)) / 2
 
 
 def gained(plain, voiced, y, speakers) -> dict:
@@ -94,6 +109,9 @@ def measure(name: str, parts: dict, synthetic) -> dict:
     row["chance"] = 1 / len(np.unique(y[y >= 0]))
     there = within(X, y, speakers)
     row["uar_within"] = metrics.uar(y[y >= 0], there[y >= 0])
+    near = channel(taught[0], numbered(taught[1]), *taught[2:], listener.views[0])
+    far = near.unlike(X[scored], listener.views[0]) > 1 - FLAGGED
+    row["unlike"] = share(far, speakers[scored])
     own, other = (heard(one, X, speakers, scored, enrolled) for one in (listener, synthetic))
     y, who, there = y[scored], speakers[scored], there[scored]
     row["voice_gain"] = gained(*own, y, who)
@@ -105,11 +123,14 @@ def measure(name: str, parts: dict, synthetic) -> dict:
             metrics.nll, theirs.probabilities[known], ours.probabilities[known], y[known],
             speakers=who[known],
         )  # fmt: skip
+        said = ours.probabilities[known].argmax(axis=1)
         row[f"{kind}_uar_less"] = paired(
-            lambda said, truth: metrics.uar(truth, said),
-            there[known], ours.probabilities[known].argmax(axis=1), y[known],
+            lambda said, truth: metrics.uar(truth, said), there[known], said, y[known],
             speakers=who[known], most=1,
         )  # fmt: skip
+        row[f"{kind}_beyond_half"] = interval(
+            beyond_half, there[known], said, y[known], speakers=who[known]
+        )
     return row
 
 

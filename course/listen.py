@@ -45,7 +45,7 @@ class Room:
 
     def state(self, raw=b"", asked=None) -> dict:
         """What it knows, whom, and where that lies."""
-        listener, about = self.listener, self.ears.about
+        listener = self.listener
         enrolled = [n.voice for n in listener.notes if n.kind == "voice"]
         return {
             "emotions": listener.names_,
@@ -57,7 +57,7 @@ class Room:
             "colours": emotions.COLOURS,
             "pad": emotions.PAD,
             "folder": str(self.ears.memory.folder),
-            "trained_on": f"{about['corpus']} ({about['licence']})",
+            "head": self.ears.about,
         }
 
     def hear(self, raw, asked) -> dict:

@@ -222,7 +222,7 @@ def show(words: list[str], as_json: bool, learn: str | None, voice: str | None) 
         print(
             f"\nunknown: share of taught emotions' clips that look less strange, unknown above "
             f"{1 - FLAGGED:.2f}. {'' if voice else 'It may be upside down: enrol the voice. '}"
-            f"{about['worth']} Trained on {about['corpus']} ({about['licence']})."
+            f"{about.get('worth', '')} Trained on {about['corpus']} ({about['licence']})."
         )
     if (learn or voice) and not as_json:
         print(f"emotions: {', '.join(known['emotions'])}; voices: {', '.join(known['voices'])}")

@@ -34,7 +34,8 @@ class Ears:
     """A pretended encoder of six numbers: how loud, and how often zero is crossed."""
 
     def __init__(self):
-        self.listener, self.about = a_listener(), {"corpus": "embedded", "licence": "CC0"}
+        self.listener = a_listener()
+        self.about = {"corpus": "embedded", "licence": "CC0", "worth": "W"}
         self.memory = Memory(self.listener, "key")
         self.channel = Channel(np.zeros((1, D)), np.eye(D), np.full(9, 1e9))
 
@@ -301,6 +302,8 @@ def test_a_browser_speaks_enrols_teaches_and_asks_nobody_else(page, browser, wid
     mark = "document.querySelector('#unknown b')"
     at = seen.js(f"{mark}.offsetLeft / {mark}.parentElement.clientWidth")
     assert at == pytest.approx(0.9, abs=0.02)  # the threshold stands where it is
+    said = seen.js("document.getElementById('about').textContent")
+    assert "meant for one in 10 clips" in said and said.endswith("W")  # what it is worth
     assert seen.js("document.getElementById('unlike').hidden")
     seen.js("heard.unlike = 0.99; showHeard()")
     assert not seen.js("document.getElementById('unlike').hidden")

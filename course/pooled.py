@@ -22,8 +22,8 @@ def merge(runs: list[dict]) -> dict:
         if len({json.dumps(r["run"].get(key)) for r in runs}) > 1:
             raise CourseError(f"results differ in {key}; merge only runs that differ in their seed")
     run = first | {"seeds": sorted({s for r in runs for s in r["run"].get("seeds", [])})}
-    made = [(nb, digests) for r in runs for nb, digests in r["run"].get("made", {}).items()]
-    run["made"] = {nb: m for nb, m in made if all(m == other for n, other in made if n == nb)}
+    made = [(nb, r["run"].get("made", {}).get(nb)) for r in runs for nb in r["notebooks"]]
+    run["made"] = {nb: m for nb, m in made if m and all(m == o for n, o in made if n == nb)}
     names = {(nb, key): None for r in runs for nb, keys in r["notebooks"].items() for key in keys}
     notebooks: dict[str, dict] = {}
     for nb, key in names:

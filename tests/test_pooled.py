@@ -30,6 +30,8 @@ def test_provenance_outlives_a_merge_where_seeds_agree():
     for each in runs:
         each["run"]["made"] = {"03_calibration": {"lesson": "a"}, "x": {"lesson": str(each)}}
     assert merge(runs)["run"]["made"] == {"03_calibration": {"lesson": "a"}}
+    del runs[1]["run"]["made"]  # a run that does not say what made it
+    assert merge(runs)["run"]["made"] == {}
 
 
 def test_merge_keeps_reasons_and_refuses_other_runs():

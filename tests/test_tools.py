@@ -198,10 +198,11 @@ def test_a_sweep_of_more_seeds_adds_them_to_the_reference(capsys):
     from course.pooled import merge
     from tools.collect_reference import grown
 
-    def sweep(*seeds, code="a"):
+    def sweep(*seeds, code="a", off=0.0):
         runs = []
         for seed in seeds:
-            entry = {"value": (seed + 3) / 10, "low": seed / 10, "high": (seed + 4) / 10, "n": 9}
+            value = (seed + 3) / 10 + off
+            entry = {"value": value, "low": seed / 10, "high": (seed + 4) / 10, "n": 9}
             run = {"corpus": "emodb", "encoder": "embedded", "profile": "full", "seeds": [seed]}
             run["made"] = {"02_fine_tune": {"code": code}} if code else {}
             uar = {"uar": entry | {"seeds": [seed]}}
@@ -210,7 +211,8 @@ def test_a_sweep_of_more_seeds_adds_them_to_the_reference(capsys):
 
     whole = sweep(0, 1, 2)["notebooks"]
     assert grown(sweep(0), sweep(1, 2))["notebooks"] == whole
-    assert grown(sweep(0, 1), sweep(1, 2))["notebooks"] == whole  # a seed that ran again is new
+    again = grown(sweep(0, 1, off=0.05), sweep(1, 2))["notebooks"]["02_fine_tune"]["uar"]
+    assert again["each"] == pytest.approx([0.35, 0.4, 0.5])  # a seed that ran again is the new one
     assert grown(sweep(0, 1), sweep(2))["run"]["seeds"] == [0, 1, 2]
     assert capsys.readouterr().out == ""
     for code in ("b", None):  # not of this code: it goes, and that is said

@@ -1,5 +1,6 @@
 """A listener on plain arrays: what it hears, learns, takes back and forgets."""
 
+import functools
 import json
 from types import SimpleNamespace
 
@@ -320,6 +321,39 @@ def test_what_is_called_unknown_and_how_sure_the_head_is_by_hand():
     # A probe with UAR 1 and chance 0.5: half of the way is 0.75.
     y, said = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0])
     assert measure_head.beyond_half(y, said, y) == pytest.approx(0)
+
+
+def test_the_page_of_figures_says_of_the_head_what_was_measured():
+    """Prose of docs/figures.md and README.md hangs on it: mend both where this turns red."""
+    path = make_head.HEAD.parents[0] / "reference" / "head.json"
+    kept = json.loads(path.read_text(encoding="utf-8"))["corpora"]
+
+    def those(side, *way):
+        """Corpora whose whole interval lies above (1) or below (-1) a bound."""
+        found = {name: functools.reduce(dict.get, way[:-1], row) for name, row in kept.items()}
+        low = 1 if side > 0 else 2
+        return {n for n, ends in found.items() if ends and side * (ends[low] - way[-1]) > 0}
+
+    everywhere, far = set(kept), {"ravdess", "nemo"}
+    assert those(1, "enrolled_beyond_half", 0) == everywhere - {"savee"}
+    assert those(1, "anybody_beyond_half", 0) == {"emodb"}
+    assert those(-1, "anybody_beyond_half", 0) == {"ravdess"}
+    for view in ("anybody", "enrolled"):
+        assert those(-1, view, "nll", np.log(5)) == everywhere
+    assert those(1, "anybody_nll_less", 0) == everywhere - {"emodb"}
+    assert those(1, "enrolled_nll_less", 0) == everywhere - {"nemo"}
+    assert those(-1, "anybody", "sureness", 0) == everywhere
+    assert those(-1, "enrolled", "sureness", 0) == far | {"emodb"}
+    assert those(1, "anybody", "ece", 0.1) == everywhere and those(1, "enrolled", "ece", 0.1) == far
+    assert those(1, "anybody", "auroc_unknown", 0.5) == {"emodb"}
+    assert those(-1, "anybody", "auroc_unknown", 0.5) == far
+    assert those(1, "enrolled", "auroc_unknown", 0.5) == far
+    assert those(-1, "anybody", "flagged_known", 0.1) == everywhere - {"ravdess"}
+    assert those(1, "enrolled", "flagged_known", 0.1) == far
+    assert not those(-1, "enrolled", "flagged_known", 0.1)
+    assert those(1, "unlike", 0.5) == far and those(-1, "unlike", 0.5) == everywhere - far
+    assert those(1, "anybody_uar_less", 0) == far | {"emodb"}
+    assert those(1, "enrolled_uar_less", 0) == {"ravdess", "emodb"}
 
 
 def test_a_probe_of_the_same_corpus_says_nothing_of_what_it_was_not_taught():

@@ -81,6 +81,23 @@ def test_a_network_that_stayed_frozen_is_not_called_fine_tuned(monkeypatch):
         assert ("[-8.0, -2.0] (not fine-tuned) |" in row) == (timed is None)
 
 
+def test_what_changed_names_the_seeds_of_both_sides(tmp_path, monkeypatch):
+    """A figure of fewer seeds than its column says so; one that is older, too."""
+    then = {"value": 0.5, "low": 0.4, "high": 0.6, "seeds": [0, 1]}
+    now = {"02_fine_tune": {"uar": then | {"value": 0.7}}}
+    now["05_entropy_ood"] = {"auroc_entropy": then | {"seeds": [0]}}
+    keys = ("02_fine_tune/uar", "05_entropy_ood/auroc_entropy")
+    (tmp_path / "before.json").write_text(json.dumps({"emodb": dict.fromkeys(keys, then)}))
+    file = {"run": {"seeds": [0, 1]}, "notebooks": now}
+    monkeypatch.setattr(reference_tables, "REFERENCE", tmp_path)
+    monkeypatch.setattr(reference_tables, "_there", lambda columns: {"emodb": file})
+    monkeypatch.setattr(reference_tables, "older", lambda run, lesson: lesson == "05_entropy_ood")
+    head, _, uar, entropy = reference_tables.changed().split("\n")
+    assert head == "| before → now | EMO-DB, seeds 0, 1 → seeds 0, 1 |"
+    assert uar.endswith("| 50.0 [40.0, 60.0] → 70.0 [40.0, 60.0] |")
+    assert entropy.endswith("→ 50.0 [40.0, 60.0], seed 0 (older) |")
+
+
 def test_rates_are_shown_as_they_were_kept_or_said_to_be_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(write_tables, "REFERENCE", tmp_path)
     assert write_tables.rate() == "Not measured with the present weights."

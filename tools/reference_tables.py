@@ -176,6 +176,7 @@ def changed() -> str:
             cell = f"{_cell(then, unit)} → {_cell(now, unit)}" if then and now else "–"
             frozen = then and now and _frozen(figure["what"], files[name])
             cell += f" ({FROZEN})" if frozen else ""
+            cell += _fewer(now, files[name]["run"]["seeds"]) if cell != "–" else ""
             old = cell != "–" and older(files[name]["run"], lesson)
             cells.append(cell + (OLDER if old else ""))
         if set(cells) != {"–"}:

@@ -108,12 +108,12 @@ def measure(name: str, parts: dict, synthetic) -> dict:
     row = {"speakers": len(np.unique(speakers)), "clips": len(scored)}
     row["chance"] = 1 / len(np.unique(y[y >= 0]))
     there = within(X, y, speakers)
-    row["uar_within"] = metrics.uar(y[y >= 0], there[y >= 0])
     near = channel(taught[0], numbered(taught[1]), *taught[2:], listener.views[0])
     far = near.unlike(X[scored], listener.views[0]) > 1 - FLAGGED
     row["unlike"] = share(far, speakers[scored])
     own, other = (heard(one, X, speakers, scored, enrolled) for one in (listener, synthetic))
     y, who, there = y[scored], speakers[scored], there[scored]
+    row["uar_within"] = metrics.uar(y[y >= 0], there[y >= 0])
     row["voice_gain"] = gained(*own, y, who)
     for kind, ours, theirs in zip(("anybody", "enrolled"), own, other, strict=True):
         row[kind] = scores(ours, y, who)

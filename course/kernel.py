@@ -40,9 +40,10 @@ class CourseEngine(NBClientEngine):
         encryption = "auto" if zmq.has("curve") else "disabled"
         config = Config({"KernelManager": {"transport_encryption": encryption}})
         # jupyter_client ends a kernel with an interrupt first, which ipykernel may log as an error
-        # after the last cell. Errors of cells come through the notebook.
-        how = {"timeout": None, "extra_arguments": ["--IPKernelApp.log_level=50"], "config": config}
-        client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, **how)
+        # after the last cell. Errors of cells come through the notebook. All is written by then;
+        # a kernel that is given time to close its sockets may abort there, in libzmq.
+        how = {"shutdown_kernel": "immediate", "extra_arguments": ["--IPKernelApp.log_level=50"]}
+        client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, config=config, **how)
         if len(corpora.parts(expected["corpus"])) == 1:
             cells = [c for c in nb_man.nb.cells if "joined" not in c.metadata.get("tags", [])]
             progress(len(nb_man.nb.cells) - len(cells))

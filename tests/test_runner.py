@@ -152,6 +152,18 @@ def test_cpu_seconds_count_the_children_of_a_kernel(go, world):
     assert used["02_fine_tune"] > used["01_data"] + 0.1
 
 
+def test_a_kernel_that_ends_says_nothing(go, world, tmp_path):
+    late = tmp_path / "late"
+    write_lesson(
+        world / "lessons" / "01_data.ipynb",
+        f"import atexit, pathlib; atexit.register(pathlib.Path({str(late)!r}).touch)",
+    )
+    assert go() == 0
+    assert (
+        not late.exists()
+    )  # what a kernel does while it closes (libzmq may abort) is not waited for
+
+
 @pytest.mark.parametrize(("said", "wanted"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
 def test_threads_that_wait_sleep_unless_the_user_says_otherwise(
     go, world, monkeypatch, said, wanted

@@ -1,16 +1,21 @@
 """Whether kept figures are those of today: digests of a lesson, of the code it uses, its encoder.
 
-A digest is of what runs: comments, docstrings, prose and layout do not change it.
+A digest is of what can move a figure: comments, docstrings, prose, layout, and lines that only show
+what was recorded do not change it.
 """
 
 import ast
 import hashlib
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 HELPERS = Path(__file__).parent
+# How a statement begins that is a text, or shows what was recorded and changes nothing.
+SHOWS = ("'", '"', "table(", "results.table(", "real_answers(", "results.real_answers(")
+EMPTY = re.compile(r"\b\w+=(\[\]|None|Load\(\))(, )?")  # versions of Python differ in what is empty
 EMBEDDED = ROOT / "data" / "encoders" / "embedded" / "model.safetensors"
 
 
@@ -26,21 +31,16 @@ def _read(source: str) -> tuple[bytes, set[str]]:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        elif isinstance(node, ast.Expr) and ast.unparse(node).startswith(SHOWS):
             node.value = ast.Constant(None)
     dotted = {name.split(".")[1] for name in names if name.startswith("helpers.")}
-    return ast.dump(tree).encode(), dotted
+    return EMPTY.sub("", ast.dump(tree)).replace(", )", ")").encode(), dotted
 
 
 @lru_cache
 def _helper(name: str):
     path = HELPERS / f"{name}.py"
     return _read(path.read_text(encoding="utf-8")) if path.is_file() else (b"", set())
-
-
-@lru_cache
-def _file(path: Path) -> str:
-    return _digest(path.read_bytes())
 
 
 @lru_cache
@@ -54,7 +54,7 @@ def made(lesson: Path, encoder: str) -> dict[str, str]:
         reached |= ahead
         ahead = set().union(*(_helper(name)[1] for name in ahead)) - reached
     used = _digest(*(name.encode() + _helper(name)[0] for name in sorted(reached)))
-    weights = _file(EMBEDDED) if encoder == "embedded" else encoder
+    weights = _digest(EMBEDDED.read_bytes()) if encoder == "embedded" else encoder
     return {"lesson": _digest(content), "code": used, "encoder": weights}
 
 

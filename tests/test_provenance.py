@@ -40,12 +40,12 @@ def lesson(tmp_path, monkeypatch):
             {"cell_type": "code", "source": source},
         ]
         path.write_text(json.dumps({"cells": cells}))
-        for kept in (provenance.made, provenance._helper, provenance._file):
+        for kept in (provenance.made, provenance._helper):
             kept.cache_clear()
         return provenance.made(path, "hub/encoder")
 
     yield write
-    for kept in (provenance.made, provenance._helper, provenance._file):
+    for kept in (provenance.made, provenance._helper):
         kept.cache_clear()
 
 
@@ -55,7 +55,23 @@ def test_only_what_runs_counts(lesson):
     assert lesson(SOURCE.replace("def f(x):", "def f(x):  # why")) == first
     assert lesson(SOURCE.replace("x, x)", "x,\n        x)")) == first
     assert lesson(apart="z = 2\n") == first
+    shown = lesson(SOURCE + 'results.table("03_x")\n')
+    assert lesson(SOURCE + 'results.table("03_x", only="emodb")\n') == shown
+    assert lesson(SOURCE + 'found = results.table("03_x")\n') != shown
+    assert lesson(SOURCE + 'results.plot("03_x")\n') != shown
     assert lesson(metrics=METRICS.replace("What it is", "What it was")) == first
+
+
+def test_versions_of_python_write_the_same(lesson, monkeypatch):
+    first, dump = lesson(), provenance.ast.dump
+    monkeypatch.setattr(
+        provenance.ast, "dump", lambda tree: dump(tree).replace(", keywords=[]", "")
+    )
+    assert lesson() == first  # as 3.13 leaves out what is empty
+    monkeypatch.setattr(
+        provenance.ast, "dump", lambda tree: dump(tree).replace("body=", "type_params=[], body=")
+    )
+    assert lesson() == first  # as 3.12 adds a field
 
 
 def test_a_change_is_seen_however_deep(lesson):

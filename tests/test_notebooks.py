@@ -28,7 +28,8 @@ GRADED = {
     "06_openmax": "def my_fpr95(s, u):\n    return np.mean(s[~u] >= np.quantile(s[u], 0.05))",
 }
 SHARE, POSITIVE = (0.0, 1.0), (1e-9, float("inf"))
-RANKED, HALF = (0.35, 0.9), (0.5, 0.5)  # AUROC on a hard synthetic corpus; F1 of flagging all
+# AUROC on a hard synthetic corpus: upside down breaks it, but where the figure is near a half.
+RANKED, NEAR, HALF = (0.5, 0.9), (0.42, 0.7), (0.5, 0.5)  # HALF: F1 of flagging all
 # What may lack a value on the synthetic corpus, with its reason; anything else must have one.
 MAY_LACK = {"ece_excess_reduction", "auroc_gain_correct_only", "uar_w2v_finetuned_attentive"}
 JOINED = None  # one corpus cannot have it: `null`, and the reason says which corpora can
@@ -92,8 +93,8 @@ RECORDED = {
         "auroc_source": RANKED, "auroc_bendale": RANKED, "auroc_mahalanobis": RANKED,
         "auroc_recommended": RANKED, "fpr95_source": (0.5, 1), "fpr95_recommended": (0.5, 1),
         "fpr95_recommended_known_positive": (0.5, 1), "oscr_source": (0.1, 0.7),
-        "oscr_recommended": (0.1, 0.7), "f1_unknown_source": (0.2, 0.7),
-        "f1_unknown_bendale": (0.2, 0.7), "f1_unknown_recommended": (0.2, 0.7),
+        "oscr_recommended": (0.1, 0.7), "f1_unknown_source": (0.45, 0.62),
+        "f1_unknown_bendale": (0.52, 0.72), "f1_unknown_recommended": (0.47, 0.63),
         "f1_reject_all": HALF, "unknown_shift_source": (0.01, 1),
         "unknown_shift_recommended": (0, 1e-6),
         # In-sample tails take (nearly) all of a known clip; far away is a guess, 1 / (K + 1).
@@ -108,28 +109,29 @@ RECORDED = {
         "auroc_bendale_as_printed": (0.1, 0.45), "auroc_bendale_eucos": (0.65, 0.9),
         "auroc_gain_correct_only": (-0.03, 0.15), "tails_misfit_source": (0, 0.6),
         "tails_misfit_recommended": (0, 0.6),
-        "auroc_leave_one_emotion_out": RANKED,
+        "auroc_leave_one_emotion_out": NEAR,
         "auroc_calm": (0.2, 0.95), "auroc_fearful": (0.2, 0.95), "auroc_disgust": (0.2, 0.95),
         "auroc_mahalanobis_scaled": RANKED, "auroc_recommended_frozen": (0.45, 0.7),
         # A voice takes and gives here; an oracle must know what it was told.
         "auroc_recommended_enrolled": (0.62, 0.75), "auroc_gain_enrolled": (0.01, 0.13),
         "fpr95_recommended_frozen": (0.6, 1), "fpr95_recommended_enrolled": (0.5, 0.9),
         "fpr95_gain_enrolled": (-0.15, 0.2), "f1_unknown_recommended_enrolled": (0.45, 0.7),
-        "flagged_known_recommended": (0.02, 0.95), "flagged_unknown_recommended": (0.05, 1),
+        "flagged_known_recommended": (0.1, 0.95), "flagged_unknown_recommended": (0.3, 1),
         "auroc_oracle": (0.75, 0.95),
     },
     "07_clustering": {
-        "ari": (-0.1, 0.6), "nmi": (0, 0.7), "purity": (0.33, 0.95), "clusters": (1, 100),
-        "ari_order_std": (0, 0.3), "ari_minibatch_kmeans": (-0.1, 0.6), "ari_birch": (-0.1, 0.6),
-        "ari_hdbscan": (-0.1, 0.6),
+        # Without a voice: chance.
+        "ari": (-0.05, 0.12), "nmi": (0.05, 0.4), "purity": (0.4, 0.7), "clusters": (1, 100),
+        "ari_order_std": (0, 0.3), "ari_minibatch_kmeans": (-0.05, 0.12),
+        "ari_birch": (-0.05, 0.12), "ari_hdbscan": (-0.05, 0.12),
         "ari_enrolled": (0.25, 0.7), "ari_flagged_enrolled": (0.06, 0.6),
         "ari_recommended": (-0.03, 0.1), "ari_flagged": (-0.03, 0.1), "nmi_flagged": (0.08, 0.35),
         "purity_flagged": (0.22, 0.45), "ari_gain_over_minibatch_kmeans": (-0.08, 0.06),
         "ari_gain_over_birch": (-0.06, 0.08), "ari_gain_over_hdbscan": (-0.02, 0.12),
     },
     "08_pad_labelling": {
-        "f1_unknown_triplet": (0.2, 0.7), "f1_unknown_openmax": (0.2, 0.7),
-        "f1_unknown_best": (0.2, 0.7), "f1_reject_all": HALF, "auroc_triplet": RANKED,
+        "f1_unknown_triplet": (0.35, 0.62), "f1_unknown_openmax": (0.52, 0.72),
+        "f1_unknown_best": (0.52, 0.72), "f1_reject_all": HALF, "auroc_triplet": NEAR,
         "f1_triplet_minus_openmax": (-0.25, 0.02), "f1_triplet_minus_reject_all": (-0.12, 0.1),
         "auroc_gain_features": (-0.02, 0.18), "auroc_span_detectors": (0.05, 0.25),
         "ccc_pleasure": (-0.5, 0.3), "ccc_arousal": (0.15, 0.65), "ccc_dominance": (-0.7, 0.1),
@@ -356,6 +358,15 @@ def test_every_call_fits_its_helper(name):
             inspect.signature(helper).bind(*node.args, **dict.fromkeys(names))
 
 
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_table_is_of_its_lesson_and_of_real_corpora(name):
+    tree = ast.parse("\n".join(c.source for c in read(name).cells if c.cell_type == "code"))
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
+    names = [getattr(n.func, "attr", getattr(n.func, "id", None)) for n in calls]
+    (shown,) = (call for call, called in zip(calls, names, strict=True) if called == "table")
+    assert [a.value for a in shown.args] == [name] and {w.arg for w in shown.keywords} <= {"only"}
+
+
 # --- as they run ------------------------------------------------------------------------------
 
 
@@ -431,6 +442,8 @@ def test_figures_agree_with_each_other(course):
     ]
     assert ranked["best_chosen_elsewhere"] == 1 + len(beaten)
     openmax = {key: entry["value"] for key, entry in found["06_openmax"].items()}
+    # Whoever flags at random flags as many of both.
+    assert openmax["flagged_unknown_recommended"] > openmax["flagged_known_recommended"]
     for rival in ("source", "mahalanobis"):
         gap = openmax["auroc_recommended"] - openmax[f"auroc_{rival}"]
         assert openmax[f"auroc_gain_over_{rival}"] == pytest.approx(gap)

@@ -1,8 +1,11 @@
 """Which layers training speakers would choose, judged on speakers that they are not."""
 
 import numpy as np
+import pytest
 
 from tools.choose_layers import CHOSEN, FOLDS, compare
+
+pytestmark = pytest.mark.nightly
 
 
 def test_the_layer_that_hears_the_emotion_is_chosen_and_judged_on_others():

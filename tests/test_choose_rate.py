@@ -7,6 +7,8 @@ import pytest
 
 from tools.choose_rate import tuning_scores
 
+pytestmark = pytest.mark.nightly
+
 
 def test_scores_are_of_the_tuning_rows_of_each_turn():
     labels = np.array([0, 1, 1, 0, 1])

@@ -78,10 +78,8 @@ def test_lessons_by_number_name_or_file(tmp_path):
 
 
 def test_help_is_quick_and_complete():
-    for words in (["--help"], ["run", "--help"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "course", *words], capture_output=True, text=True
-        )
+    for words in (["course", "--help"], ["course", "run", "--help"], ["helpers", "--help"]):
+        done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True)
         assert done.returncode == 0 and "--" in done.stdout
     code = "import sys, course.cli; sys.exit('torch' in sys.modules or 'papermill' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,10 +1,13 @@
 """The public folds: the figure that published rows give, with an interval over speakers."""
 
 import numpy as np
+import pytest
 
 from helpers.intervals import interval
 from helpers.metrics import uar
 from tools.benchmark_folds import fold_mean
+
+pytestmark = pytest.mark.nightly
 
 
 def test_folds_are_averaged_and_speakers_are_the_units():

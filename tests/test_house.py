@@ -47,6 +47,7 @@ def imported(source: str) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "an import names its package"  # else no floor would see it
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
@@ -147,7 +148,7 @@ def run_together(source: str) -> list[str]:
     """Messages of CourseErrors in which a new part begins without a stop: "the table Rename it"."""
     found = []
     for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
-        if getattr(call.func, "id", "") not in ("CourseError", "UsageError"):
+        if getattr(call.func, "id", "") not in ("CourseError", "UsageError", "AudioError"):
             continue
         for text in (node for node in ast.walk(call) if isinstance(node, ast.JoinedStr)):
             said = "".join(getattr(part, "value", "") if isinstance(part, ast.Constant)
@@ -171,6 +172,7 @@ def test_messages_do_not_run_together():
 )  # fmt: skip
 def test_a_message_that_runs_together_is_seen(message):
     assert run_together(f'raise CourseError(f"{message}")')
+    assert run_together(f'raise AudioError(path, f"{message}")')
     assert not run_together("raise CourseError(f\"no '{name}'{nearest(name, x)}; use {other}\")")
 
 

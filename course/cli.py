@@ -18,7 +18,7 @@ EPILOG = """examples:
   ser-course run --seed 0 1 2 3 --workers 2 two runs at a time
   ser-course run --corpus folder:recordings your own: class folders, or a CSV
   ser-course predict clip.wav               what the course hears in a file
-  ser-course predict me/*.wav --voice anna  enrol a voice by plain sentences; then predict with it
+  ser-course predict me/*.wav --voice anna  enrol a voice (several moods); then predict with it
   ser-course listen                         the same as a page with a microphone, on this machine
 
 Corpora lie in data/corpora, or in the folder that SER_CORPORA names.
@@ -193,7 +193,7 @@ def parser() -> argparse.ArgumentParser:
     text = "or a folder of them; of more than 30 s an answer for each 10 s, every 5 s, too"
     each["predict"].add_argument("files", nargs="+", metavar="FILE", help=text)
     each["predict"].add_argument("--json", action="store_true", help="for programs")
-    text = "hear the files as this voice; a new one is enrolled by them: ten plain sentences"
+    text = "hear the files as this voice; a new one is enrolled by them: ten, of several moods"
     each["predict"].add_argument("--voice", metavar="NAME", help=text)
     each["predict"].add_argument("--learn", metavar="NAME", help="then teach this emotion by them")
     each["predict"].epilog = each["listen"].epilog = PERSONAL

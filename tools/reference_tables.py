@@ -3,7 +3,7 @@
 import json
 from functools import partial
 
-from helpers import measures, results
+from helpers import contest, measures, results
 from helpers.provenance import older
 from tools.encoder_tables import REFERENCE
 
@@ -21,6 +21,11 @@ ELSEWHERE = (
 )
 FROZEN = "not fine-tuned"  # a run on an encoder too large for its machine: two linear heads
 OLDER = " (older)"  # lesson, code or encoder changed since: make reference says which
+CONDITIONS = {  # the end of a key of a detector, in words
+    "enrolled": ", 10 clips a voice",
+    "covariate": ", spoiled clips",
+    "nonspeech": ", no speech",
+}
 PERCENT = ("share", "percent")  # units shown times 100
 
 
@@ -54,11 +59,11 @@ def _there(columns) -> dict[str, dict]:
 
 
 def _what(lesson: str, key: str) -> str:
-    """What a row is called; a detector with a voice by its own name."""
+    """What a row is called; a detector under other conditions by its own name."""
     figure = measures.measure(lesson, key)
-    what, alone = figure["what"], key.removesuffix("_enrolled")
-    if key not in measures.of_lesson(lesson) and alone != key:  # of a family
-        what = measures.measure(lesson, alone)["what"] + ", 10 clips a voice"
+    what, (alone, _, end) = figure["what"], key.rpartition("_")
+    if key not in measures.of_lesson(lesson) and end in CONDITIONS:  # of a family
+        what = measures.measure(lesson, alone)["what"] + CONDITIONS[end]
     return what + (", %" if figure["unit"] in PERCENT else "")
 
 
@@ -189,6 +194,52 @@ def changed() -> str:
     return rows(["before → now", *heads], body)
 
 
+def _chosen(name: str, file: dict) -> str:
+    """The setting of the recommended form that the pseudo-unknowns of other corpora chose."""
+    scores = contest.elsewhere("openmax", name, file["run"]["encoder"])
+    return max(scores, key=scores.get).replace("_", " ")
+
+
+def _best(entries: dict, suffix: str) -> str:
+    """The detector of the nineteen that ranks first on the very clips that are scored."""
+    keys = {f"auroc_{name}{suffix}": name for name in contest.GRIDS}
+    first = max(keys, key=lambda key: entries[key]["value"])
+    what = measures.measure("13_detectors", f"auroc_{keys[first]}")["what"].removeprefix("AUROC, ")
+    return f"{what}: {_cell(entries[first], 'share')}"
+
+
+def _way(entries: dict, suffix: str) -> str:
+    """How much of the way from the printed form to the oracle the recommended one goes."""
+    names = ("openmax_printed", "openmax", "oracle")
+    low, here, roof = (entries[f"auroc_{name}{suffix}"]["value"] for name in names)
+    return "beyond it" if here > roof else f"{100 * (here - low) / (roof - low):.0f}"
+
+
+def musts() -> str:
+    """What the recommended form had to reach by its value, and what it reached."""
+    files, bounds = _there(ALL), {aim["key"]: aim.get("above") for aim in asked()}
+    body = []
+    for key in ("auroc_recommended_frozen", "auroc_recommended_enrolled"):
+        cells = []
+        for name, file in files.items():
+            entry, bound = file["notebooks"]["06_openmax"][key], bounds[key].get(name)
+            short = "" if bound and entry["value"] >= bound else "short of "
+            cell = f" ({short}{100 * bound:.1f})" if bound else ""
+            cells.append(f"{100 * entry['value']:.1f}{cell}")
+        body.append([_what("06_openmax", key), *cells])
+    last = [file["notebooks"]["13_detectors"] for file in files.values()]
+    ranks = [f"{file['best_chosen_elsewhere']['value']:.1f}" for file in last]
+    body += [
+        ["what other corpora chose for it", *map(_chosen, files, files.values())],
+        ["rank of nineteen of the detector that other corpora chose", *ranks],
+        ["first of nineteen on these very clips: no choice", *(_best(f, "") for f in last)],
+        ["the same with a voice", *(_best(file, "_enrolled") for file in last)],
+        ["way from the printed form to the oracle, %", *(_way(file, "") for file in last)],
+        ["the same with a voice", *(_way(file, "_enrolled") for file in last)],
+    ]
+    return rows(["", *(title for name, title in ALL if name in files)], body)
+
+
 MEASURED = {  # a page of `data/measures.json`, and its columns
     "first": MAIN,
     "headline": (*MAIN, *LARGE),
@@ -199,6 +250,7 @@ MEASURED = {  # a page of `data/measures.json`, and its columns
     "several": (*ELSEWHERE[2:], SYNTHETIC),
     "control": (*reversed(MAIN), ELSEWHERE[1], SYNTHETIC),
     "detectors": ALL,
+    "shifted": ALL,
 }
 TABLES = {name: partial(measured, name, columns) for name, columns in MEASURED.items()}
-TABLES |= {"aims": aims, "changed": changed}
+TABLES |= {"aims": aims, "changed": changed, "musts": musts}

@@ -135,7 +135,14 @@ def test_a_broken_metric_and_wrong_shapes_are_heard():
         interval(np.mean, np.ones(59), speakers=SPEAKERS)
 
 
-@pytest.mark.parametrize(("corpus", "n"), [("emodb", 4), ("ravdess", 10)])
+FAST = [("emodb", 4), ("ravdess", 10)]  # the other sizes wait for the night
+SIZES = [(c, n) for c in simulate_intervals.CORPORA for n in simulate_intervals.SPEAKERS]
+
+
+@pytest.mark.parametrize(
+    ("corpus", "n"),
+    [pytest.param(*s, marks=[] if s in FAST else [pytest.mark.nightly]) for s in SIZES],
+)
 def test_what_the_intervals_hold(corpus, n):
     # 300 simulations of the 2,000 in data/reference/intervals.json; 0.90 is far below by chance.
     effects = json.loads(simulate_intervals.EFFECTS.read_text(encoding="utf-8"))[corpus]
@@ -145,13 +152,23 @@ def test_what_the_intervals_hold(corpus, n):
     assert max(entry["width_over_needed"] for entry in table.values()) <= 1.3
 
 
+# Where the table falls short of what was wanted; data/reference/README.md says so beside it.
+SHORT = {
+    *(("emodb", n, "AURC") for n in (4, 6, 10)),
+    *(("emodb", n, "ECE") for n in (6, 10)),
+    ("emodb", 10, "NLL, paired"),
+}
+
+
 def test_the_committed_table_is_of_enough_draws_and_of_these_figures():
     kept = json.loads(simulate_intervals.TABLE.read_text(encoding="utf-8"))
     assert kept["draws"] >= 2000
     for corpus in simulate_intervals.CORPORA:
         assert list(kept["corpora"][corpus]) == [str(n) for n in simulate_intervals.SPEAKERS]
-        for table in kept["corpora"][corpus].values():
-            assert min(entry["coverage"] for entry in table.values()) >= 0.90
+        for n, table in kept["corpora"][corpus].items():
+            for name, entry in table.items():
+                wanted = 0.93 <= entry["coverage"] <= 0.98 and entry["width_over_needed"] <= 1.25
+                assert wanted != ((corpus, int(n), name) in SHORT), (corpus, n, name, entry)
 
 
 def test_moments_are_those_that_made_the_clips():

@@ -66,6 +66,18 @@ def test_a_verdict_needs_the_whole_interval(low, high, aim, word):
     assert results.verdict({"value": 0.7, "low": low, "high": high}, **aim) == word
 
 
+def test_an_end_that_looks_like_its_bound_gets_a_digit_more(monkeypatch):
+    monkeypatch.setattr(reference_tables, "older", lambda run, lesson: [])
+    aim = {"lesson": "06_openmax", "key": "fpr95_recommended", "below": 0.683}
+    for low, told in (
+        (0.68338, "missed: 77.50 [68.34, 84.60]"),
+        (0.683, "open: 77.5 [68.3, 84.6]"),
+    ):
+        entry = {"value": 0.775, "low": low, "high": 0.846, "seeds": [0]}
+        file = {"run": {"seeds": [0]}, "notebooks": {"06_openmax": {aim["key"]: entry}}}
+        assert reference_tables._judged(aim, "emodb", file) == told
+
+
 def test_a_network_that_stayed_frozen_is_not_called_fine_tuned(monkeypatch):
     monkeypatch.setattr(reference_tables, "older", lambda run, lesson: [])
     gain = {"value": -0.05, "low": -0.08, "high": -0.02, "seeds": [0]}

@@ -1,6 +1,7 @@
 """The tables of the reference runs: figures beside claims, aims with verdicts, what has changed."""
 
 import json
+import re
 from functools import partial
 
 from helpers import contest, measures, results
@@ -34,12 +35,12 @@ def rows(header: list[str], body: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _cell(entry: dict | None, unit: str) -> str:
+def _cell(entry: dict | None, unit: str, more: int = 0) -> str:
     if entry is None:
         return "–"
     if entry["value"] is None:
         return "not measured"
-    scale, digits = (100, 1) if unit in PERCENT else (1, 3)
+    scale, digits = (100, 1 + more) if unit in PERCENT else (1, 3 + more)
     text = f"{entry['value'] * scale:.{digits}f}"
     if entry.get("low") is None:
         return text
@@ -137,7 +138,13 @@ def _judged(aim: dict, name: str, file: dict) -> str:
     if _frozen(figure["what"], file):
         cell = FROZEN
     elif entry["value"] is not None:
-        which = f" ({side} {_cell({'value': bound}, unit)})" if own else ""
+        shown = _cell({"value": bound}, unit)
+        if shown in re.findall(r"-?[\d.]+", cell)[1:] and bound not in (
+            entry["low"],
+            entry["high"],
+        ):
+            cell = _cell(entry, unit, more=1)  # else the interval would seem to hold its bound
+        which = f" ({side} {shown})" if own else ""
         cell = f"{results.verdict(entry, **{side: bound})}{which}: {cell}"
     return cell + (OLDER if older(file["run"], aim["lesson"]) else "")
 

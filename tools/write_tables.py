@@ -62,13 +62,9 @@ def folds() -> str:
         cells = []
         for corpus in PUBLISHED:
             ua = row["corpora"].get(corpus, {}).get("ua")
-            cells.append(
-                "–"
-                if ua is None
-                else "{value:.1f} [{low:.1f}, {high:.1f}]".format(
-                    **{k: 100 * ua[k] for k in ("value", "low", "high")}
-                )
-            )
+            # The first rows have ends of a plain bootstrap, which promise too much: not shown.
+            shape = "{value:.1f}" + (" [{low:.1f}, {high:.1f}]" if "intervals" not in row else "")
+            cells.append("–" if ua is None else shape.format(**{k: 100 * v for k, v in ua.items()}))
         later = [r["key"] for r in scored[number:] if r["encoder"] == row["encoder"]]
         which = row["encoder"] + (" (earlier weights)" if set(later) - {row["key"]} else "")
         body.append([which, f"{row['parameters'] / 1e6:.1f} M", *cells])

@@ -21,13 +21,22 @@ def matrix(values, name: str, columns: int | None = None) -> np.ndarray:
 
 
 def blocks(rows: int, width: int):
-    """Slices that cut ``rows`` rows of ``width`` numbers each into blocks of about ``CHUNK``."""
+    """Slices that cut ``rows`` rows of ``width`` numbers each into blocks of about ``CHUNK``.
+
+    >>> [(block.start, block.stop) for block in blocks(5, width=CHUNK // 2)]
+    [(0, 2), (2, 4), (4, 6)]
+    """
     step = max(1, CHUNK // width)
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
 def probabilities(values, name: str = "probs") -> np.ndarray:
-    """Like ``matrix``, and each row must be a distribution (so that logits are caught)."""
+    """Like ``matrix``, and each row must be a distribution (so that logits are caught).
+
+    >>> probabilities([[2.0, -1.0]])
+    Traceback (most recent call last):
+    helpers.errors.CourseError: probs: rows must be probabilities that sum to 1; apply softmax first
+    """
     probs = matrix(values, name)
     if probs.min() < -1e-6 or np.abs(probs.sum(axis=1) - 1).max() > 1e-3:
         raise CourseError(f"{name}: rows must be probabilities that sum to 1; apply softmax first")

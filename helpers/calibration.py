@@ -72,6 +72,11 @@ class TemperatureScaling(_Calibrator):
     weight was chosen on corpora of no figure of calibration (``tools/choose_prior.py``).
 
     ``temperature_``: the T found.
+
+    >>> z, y = [[2.0, 0.0]] * 20, [0] * 15 + [1] * 5  # 0.88 sure, right in 15 of 20
+    >>> model = TemperatureScaling().fit(z, y)  # softmax(z / T) is 3/4 at T = 2 / log 3
+    >>> round(model.temperature_, 2), model.predict_proba(z)[0].round(2).tolist()
+    (1.82, [0.75, 0.25])
     """
 
     def __init__(self, lowest: float = 0.05, highest: float = 20.0, clips_a_voice: float = 2):
@@ -115,6 +120,10 @@ class VectorScaling(_Calibrator):
 
     ``pull`` draws w to 1 and b to 0: without it separable data send both to infinity. This small
     penalty is ours. ``weight_ (K,)``, ``bias_ (K,)``. It can change the arg-max.
+
+    >>> z, y = [[0.0, 0.0]] * 20, [0] * 15 + [1] * 5  # no temperature could tell these two apart
+    >>> VectorScaling(pull=0).fit(z, y).predict_proba([[0.0, 0.0]]).round(2).tolist()
+    [[0.75, 0.25]]
     """
 
     def __init__(self, pull: float = 1e-3):
@@ -147,6 +156,10 @@ class IsotonicCalibration(_Calibrator):
     Works on the softmax of the logits. It can change the arg-max and gives exact zeros, which cost
     dearly in log-likelihood. A row that is zero for every class keeps its softmax.
     ``curves_``: K fitted ``IsotonicRegression``.
+
+    >>> z, y = [[1.0, 0.0]] * 10 + [[3.0, 0.0]] * 10, [0, 1] * 5 + [0] * 10
+    >>> IsotonicCalibration().fit(z, y).predict_proba([[1.0, 0.0], [3.0, 0.0]]).round(2).tolist()
+    [[0.5, 0.5], [1.0, 0.0]]
     """
 
     def _fit(self, logits, y, speakers):
@@ -171,6 +184,11 @@ def by_turn(calibrator, logits, labels, tune, speakers=None) -> tuple[list, np.n
     ``logits (turns, n, K)``, ``labels`` and ``speakers (n,)``, ``tune``: row numbers of each turn's
     tune part (known emotions only). ``probs (turns, n, K)``: all clips as each turn's model and
     calibrator see them; NaN where the turn's model was not asked (``logits`` are NaN there).
+
+    >>> z, y = np.tile([2.0, 0.0], (2, 40, 1)), np.array([0, 0, 0, 1] * 5 + [0, 0, 0, 0, 1] * 4)
+    >>> _, probs = by_turn(TemperatureScaling(), z, y, tune=[range(20), range(20, 40)])
+    >>> probs[:, 0, 0].round(2).tolist()  # one clip; right were 3 of 4, and 4 of 5
+    [0.75, 0.8]
     """
     given = [labels] if speakers is None else [labels, speakers]
     fitted = [

@@ -87,7 +87,11 @@ class OnlineClustering(Estimator):
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    """Rows divided by their length; a row of zeros stays."""
+    """Rows divided by their length; a row of zeros stays.
+
+    >>> unit(np.array([[3.0, 4.0], [0.0, 0.0]])).round(3).tolist()
+    [[0.6, 0.8], [0.0, 0.0]]
+    """
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norms > 0, norms, 1)
 
@@ -102,6 +106,10 @@ def supported_silhouette(distances, labels, min_support: int = 5) -> float:
 
     ``distances (n, n)``. An item of a smaller cluster counts 0: the plain mean rewards many tiny
     clusters, and one stray item beside a heap. 0 with fewer than two clusters large enough.
+
+    >>> far = abs(np.subtract.outer([0, 0, 9, 9], [0, 0, 9, 9]))  # two pairs
+    >>> [supported_silhouette(far, np.array([0, 0, 1, 1]), least) for least in (2, 3)]
+    [1.0, 0.0]
     """
     from sklearn.metrics import silhouette_samples
 
@@ -113,7 +121,12 @@ def supported_silhouette(distances, labels, min_support: int = 5) -> float:
 
 
 def arrive(items, threshold, order) -> np.ndarray:
-    """Clusters (n,) of ``items (n, H)`` when they arrive in this ``order (n,)`` of row numbers."""
+    """Clusters (n,) of ``items (n, H)`` when they arrive in this ``order (n,)`` of row numbers.
+
+    >>> items = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])  # cosine 0.71 from one to the next
+    >>> [arrive(items, 0.7, np.array(order)).tolist() for order in ([0, 1, 2], [2, 1, 0])]
+    [[0, 0, 1], [1, 0, 0]]
+    """
     labels = np.empty(len(items), dtype=np.int64)
     labels[order] = OnlineClustering(threshold).fit(items[order]).labels_
     return labels
@@ -129,6 +142,10 @@ def choose_similarity(
     items are looked at. Returns δ and an array (candidates, 3): δ, mean silhouette, mean number of
     clusters. Of equal silhouettes the smaller δ. When no candidate finds two clusters of
     ``min_support`` items, δ joins them all, with a warning.
+
+    >>> delta, tried = choose_similarity(np.repeat(np.eye(2), 5, axis=0))  # two heaps, cosine 0
+    >>> 0 < delta <= 1, tried[-1].round(3).tolist()
+    (True, [1.0, 1.0, 2.0])
     """
     rng = np.random.default_rng(seed)
     items = matrix(embeddings, "embeddings")

@@ -66,7 +66,11 @@ def grid(name: str, corpus: str, encoder: str) -> list:
 
 
 def chosen(name: str, detector) -> str:
-    """``epsilon 0.001, tail 0.1``: what a detector of ``GRIDS[name]`` had to choose, in words."""
+    """``epsilon 0.001, tail 0.1``: what a detector of ``GRIDS[name]`` had to choose, in words.
+
+    >>> chosen("odin", ODIN(0.03, 1.0)), chosen("entropy", Confidence("entropy"))
+    ('epsilon 0.03, odds 1.0', 'none')
+    """
     every = [option.get_params() for option in GRIDS[name]]
     varied = [k for k in every[0] if len({option[k] for option in every}) > 1]
     return ", ".join(f"{k} {getattr(detector, k)}" for k in varied) or "none"

@@ -65,6 +65,9 @@ def mean_probabilities(segment_logits, owner, temperature: float = 1.0) -> np.nd
     """Mean over segments of the temperature-scaled softmax (source 1, 6.1): (S, K) -> (n, K).
 
     ``owner (S,)`` holds the row 0..n-1 that a segment belongs to; no row may be without one.
+
+    >>> mean_probabilities([[0.0, 0.0], [99.0, 0.0], [0.0, 0.0]], [0, 0, 1]).round(3).tolist()
+    [[0.75, 0.25], [0.5, 0.5]]
     """
     logits = matrix(segment_logits, "segment_logits")
     owner = class_labels(owner, len(logits), "owner")
@@ -167,6 +170,11 @@ class TripletThresholds(Detector):
     The source does not say what happens when p_l < μ_l and another p_k >= μ_k. Here "unknown if
     *all* are below μ" is read to the letter: the lead then decides, as it does in between.
     A class without a correct row takes the mean of the others' η and lead, with a warning.
+
+    >>> z = np.log([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8]])
+    >>> model = TripletThresholds().fit_held(None, z, [0, 0, 1])  # η 0.8, μ 0.56, δ 0.3
+    >>> model.predict(None, np.log([[0.7, 0.3], [0.6, 0.4]])).tolist()  # leads 0.4 and 0.2
+    [0, -1]
     """
 
     def __init__(self, epsilon=0.7, rho=0.5, temperature=1.0):

@@ -84,6 +84,11 @@ class RelativeMahalanobis(Mahalanobis):
     """min_k d_k² - d_0², d_0 from one Gaussian over all rows (Ren et al. 2021, arXiv 2106.09022).
 
     Fitted also: ``background_``, the Gaussian of d_0.
+
+    >>> rows, y = np.array([[-3.0], [-1.0], [1.0], [3.0]]), np.array([0, 0, 1, 1])
+    >>> model = RelativeMahalanobis(space="raw").fit(rows, None, y)  # variances 1 and 5
+    >>> model.score_samples([[2.0], [0.0]]).round(3).tolist()  # 0 - 4/5 and 4 - 0
+    [-0.8, 4.0]
     """
 
     def fit(self, embeddings, logits, y, head=None):
@@ -102,6 +107,11 @@ class MinMinusStd(Mahalanobis):
 
     What was taught lies near one class and far from the others; what was not lies as far from all.
     Near kin: MahaVar (arXiv 2605.14413).
+
+    >>> rows, y = np.array([[-3.0], [-1.0], [1.0], [3.0]]), np.array([0, 0, 1, 1])
+    >>> model = MinMinusStd(space="raw").fit(rows, None, y)  # means -2 and 2, variance 1
+    >>> model.score_samples([[2.0], [0.0]]).round(3).tolist()  # of 16, 0: 0 - 8; of 4, 4: 4 - 0
+    [-8.0, 4.0]
     """
 
     def class_scores(self, embeddings) -> np.ndarray:
@@ -117,6 +127,11 @@ class ViM(Detector):
     o = -W⁺ b of the head; x_⊥: what lies outside their ``dimensions`` first directions; α: mean
     largest logit over mean |x_⊥|, of the training rows. ``fit`` needs the ``head``.
     Fitted: ``scaler_``, ``origin_ (H,)``, ``directions_ (dimensions, H)``, ``alpha_``.
+
+    >>> rows, head = np.array([[3.0, 1.0], [-3.0, 1.0], [0.0, -2.0]]), (np.eye(2), np.zeros(2))
+    >>> virtual = ViM(1).fit(rows, rows, None, head).score_samples(rows, rows) - energy(rows)
+    >>> round(float(virtual.mean()), 3)  # the mean largest logit, (3 + 1 + 0) / 3
+    1.333
     """
 
     def __init__(self, dimensions=60, temperature=1.0):
@@ -158,6 +173,11 @@ class NearestNeighbours(Detector):
 
     arXiv 2204.06507; standardised first (ours): space "sphere". Fitted: ``space_``, ``search_``. A
     training row counts itself as its nearest.
+
+    >>> rows = np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
+    >>> model = NearestNeighbours(k=2).fit(rows, None, None)
+    >>> model.score_samples([[1.0, 0.0], [9.0, 0.0]]).round(3).tolist()  # √2: length is no matter
+    [1.414, 1.414]
     """
 
     def __init__(self, k=5):

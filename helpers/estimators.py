@@ -7,6 +7,10 @@ class Estimator:
     """``get_params``, ``set_params`` and tags, so that ``sklearn.base.clone`` and searches work.
 
     Parameters are those of ``__init__``, kept by name; fitted attributes end in ``_``.
+
+    >>> from helpers.detectors import Confidence
+    >>> Confidence().set_params(score="msp")
+    Confidence(score='msp', temperature=1.0)
     """
 
     kind = "classifier"  # or "clusterer", "outlier_detector"

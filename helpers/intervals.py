@@ -30,6 +30,11 @@ def interval(metric, *arrays, speakers, turns=None, limits=(-np.inf, np.inf)):
     on a speaker's clips are, up to 42: so far the simulation bears it out. One finite limit cuts.
     ``metric`` may return an array (a curve; NaN where undefined): so do all three. Below two
     speakers the ends are None, in an array NaN.
+
+    >>> few = interval(np.mean, [0.2, 0.6, 0.4], speakers=[*"abc"])
+    >>> many = interval(np.mean, [0.2, 0.6, 0.4] * 9, speakers=[*"abc"] * 9)
+    >>> np.allclose(few, many)  # more clips of the same speakers say no more about new ones
+    True
     """
     arrays, speakers = [np.asarray(a) for a in arrays], np.asarray(speakers)
     turns = np.zeros(len(speakers), dtype=int) if turns is None else np.asarray(turns)
@@ -57,6 +62,10 @@ def paired(metric, first, second, *shared, speakers, turns=None, most=np.inf):
 
     Both on the same clips, so what a speaker does to both cancels. No difference is larger than
     ``most`` (1 for two shares): from two or three speakers the ends could be, and are cut.
+
+    >>> found = paired(np.mean, [0.9, 0.5, 0.1], [0.8, 0.4, 0.0], speakers=[*"abc"])
+    >>> [round(x, 6) for x in found]  # the speakers differ, the difference does not
+    [0.1, 0.1, 0.1]
     """
 
     def difference(a, b, *rest):

@@ -42,6 +42,10 @@ def rater_against_rest(votes):
     Returns ``said (m, K)`` bool with one emotion a row, ``rest (m, K)`` the labels of the other
     raters by the same rule, ``weight (m,)`` the share of the clip's raters who said it, and the
     clips' ``rows (m,)``. Clips of one rater are left out: nobody is left to compare with.
+
+    >>> said, rest, weight, _ = rater_against_rest([[2, 1, 0]])
+    >>> said.astype(int).tolist(), rest.astype(int).tolist(), weight.round(2).tolist()
+    ([[1, 0, 0], [0, 1, 0]], [[1, 1, 0], [1, 0, 0]], [0.67, 0.33])
     """
     counts = vote_counts(votes)
     rows, emotion = np.nonzero(counts * (counts.sum(axis=1, keepdims=True) > 1))
@@ -95,6 +99,9 @@ def penalty_weights(penalty) -> np.ndarray:
 
     Nothing else in eq. 3 depends on z, so its double sum is a weight an emotion. For
     ``cooccurrence_penalty`` that is K less the mean number of labels of the clips with emotion j.
+
+    >>> penalty_weights(cooccurrence_penalty([[1, 1], [1, 0]])).tolist()  # as 2 - 3/2 to 2 - 2
+    [2.0, 0.0]
     """
     total = np.asarray(penalty, dtype=float).sum(axis=1)
     if not total.sum() > 0:
@@ -132,6 +139,11 @@ class MultiLabelTemperature(Estimator):
     whose log-softmax takes the *probabilities* [p, 1 - p]: c = sigmoid((2p - 1) / T), so that T = 1
     does not give p back but squeezes it into (0.27, 0.73). ``temperature_ (K,)``. Fitting and
     warnings are those of ``calibration.TemperatureScaling`` on two columns.
+
+    >>> z, truth = [[2.0, 2.0]] * 20, [[1, 1]] * 12 + [[1, 0]] * 3 + [[0, 0]] * 5
+    >>> model = MultiLabelTemperature().fit(z, truth)  # 15 and 12 of 20 are true
+    >>> model.predict_proba([[2.0, 2.0]]).round(2).tolist()
+    [[0.75, 0.6]]
     """
 
     def __init__(self, printed: bool = False):

@@ -19,6 +19,11 @@ class ReAct(Detector):
     below its counterpart as well. The source clips after a ReLU, where nothing is negative; an
     encoder of speech has no ReLU there, so the two-sided form is the closer one in spirit.
     Fitted: ``low_``, ``high_``, ``head_``. ``fit`` needs the ``head``.
+
+    >>> rows, head = np.arange(11.0)[:, None], (np.array([[1.0], [-1.0]]), np.zeros(2))
+    >>> model = ReAct().fit(rows, None, None, head)  # 90 % of 0..10 is 9
+    >>> model.score_samples([[9.0], [1000.0]]).round(3).tolist()  # a loud value is no evidence
+    [-9.0, -9.0]
     """
 
     def __init__(self, percentile=90.0, two_sided=False, temperature=1.0):
@@ -55,6 +60,11 @@ class ODIN(Detector):
     embeddings, in training deviations, and under a linear head the gradient is
     (W_ŷ - Σ p_k W_k) / T. ``odds``: T, chosen with ε and not fitted to the held rows.
     Fitted: ``head_``, ``deviation_ (H,)``. ``fit`` needs the ``head``.
+
+    >>> rows, head = np.array([[0.0], [2.0]]), (np.array([[1.0], [-1.0]]), np.zeros(2))
+    >>> models = [ODIN(e, 1.0).fit(rows, None, None, head) for e in (-0.1, 0, 0.1)]  # 0 is MSP
+    >>> [round(float(m.score_samples([[1.0]])[0]), 3) for m in models]
+    [0.142, 0.119, 0.1]
     """
 
     def __init__(self, epsilon=0.01, odds=1000.0):

@@ -80,7 +80,12 @@ def fit_tails(distances, labels, classes: int, size, begin: float | None = None)
 
 
 def log_alpha(distances, weibull) -> np.ndarray:
-    """log α_c = log(1 - F_c(d_c)) = -((d - location) / λ)^k, exact where α itself is 0: (n, K)."""
+    """log α_c = log(1 - F_c(d_c)) = -((d - location) / λ)^k, exact where α itself is 0: (n, K).
+
+    >>> weibull = np.array([[2.0, 1.0, 0.0]])  # shape, scale, location
+    >>> log_alpha(np.array([[3.0], [40.0]]), weibull).round(3).tolist()  # exp(-1600) is 0 here
+    [[-9.0], [-1600.0]]
+    """
     shape, scale, location = weibull.T
     with np.errstate(over="ignore"):
         power = (np.maximum(distances - location, 0) / scale) ** shape
@@ -88,7 +93,11 @@ def log_alpha(distances, weibull) -> np.ndarray:
 
 
 def share(tail: float):
-    """How many of n distances are "the largest γ fraction" (rounded up)."""
+    """How many of n distances are "the largest γ fraction" (rounded up).
+
+    >>> share(0.25)(10)
+    3
+    """
     if not 0 < tail <= 1:
         raise CourseError(f"tail: expected a fraction of (0, 1], got {tail}")
     return lambda n: ceil(tail * n - 1e-9)
@@ -113,6 +122,11 @@ class PrintedOpenMax(_OpenSet):
 
     ``epsilon`` (added to each class' own covariance), ``tail`` (γ) are not given in the source.
     Fitted: ``gaussians_``, ``weibull_ (K, 3)``. All of a class' rows are used, right or wrong.
+
+    >>> rows, y = np.random.default_rng(0).normal(size=(12, 2)), np.array([0, 1] * 6)
+    >>> model = PrintedOpenMax(tail=1.0).fit(rows, None, y)  # next: all logits shifted by one
+    >>> np.allclose(*(model.predict_proba(rows, z) for z in (rows, rows + 1)))
+    False
     """
 
     def __init__(self, epsilon=1e-3, tail=0.1, temperature=1.0):
@@ -149,6 +163,11 @@ class BendaleOpenMax(_OpenSet):
     10,000 in their libMR (MetaRecognition.h). A later PyTorch port has 1, and then the fit depends
     on the unit of the logits. (Lesson 06 tries the other distance of their code, too.)
     Fitted: ``means_ (K, K)``, ``weibull_ (K, 3)``. A class without a correct row takes all it has.
+
+    >>> z = np.array([[2.0, 0.0], [3, 0], [7, 0], [0, 2], [0, 3], [0, 7], [0, 9]])
+    >>> model = BendaleOpenMax().fit(None, z, [0, 0, 0, 1, 1, 1, 0])
+    >>> model.means_.round(3).tolist()  # the last row is wrong and left out
+    [[4.0, 0.0], [0.0, 4.0]]
     """
 
     def __init__(self, tail=20, rank=3, translate=10_000.0):
@@ -203,6 +222,11 @@ class OpenMax(_OpenSet):
     "min_minus_std", which can be negative. So each tail is moved to begin far away, where a Weibull
     is a Gumbel: α = exp(-exp((d - μ) / σ)).
     Fitted: ``gaussians_``, ``weibull_ (K, 3)``.
+
+    >>> rows, y = np.random.default_rng(0).normal(size=(12, 2)), np.array([0, 1] * 6)
+    >>> model = OpenMax(tail=1.0).fit(rows[:6], None, y[:6]).fit_held(rows[6:], None, y[6:])
+    >>> np.allclose(*(model.predict_proba(rows, z) for z in (rows, rows + 1)))
+    True
     """
 
     def __init__(self, distance="min_minus_std", space="scaled", tail=0.5, temperature=1.0):

@@ -30,6 +30,9 @@ def name_points(points, candidates: Mapping[str, tuple], top: int = 1) -> np.nda
 
     Equally near ones come in the order of ``candidates``. In chunks: beside the result, memory does
     not grow with the points.
+
+    >>> name_points([[0.9, 0.2, 0.0]], {"calm": (0, 0, 0), "glad": (1, 0, 0)}, top=2).tolist()
+    [['glad', 'calm']]
     """
     from scipy.spatial.distance import cdist
 
@@ -52,6 +55,10 @@ def reach(vectors, candidates: Mapping[str, tuple]) -> dict[str, float]:
     x = Σ λ_k F_k (λ >= 0, Σ λ = 1) that is r or more away from each bisector, on the candidate's
     side. r >= 0: nameable (0 just touches); r < 0: never. Two equal candidates share a cell; a
     lone candidate gets infinity. In units of the PAD scale.
+
+    >>> found = reach([(0, 0, 0), (1, 0, 0)], {"a": (0, 0, 0), "b": (1, 0, 0), "c": (5, 0, 0)})
+    >>> {name: round(depth, 3) for name, depth in found.items()}  # the cell of c begins at 3
+    {'a': 0.5, 'b': 0.5, 'c': -2.0}
     """
     from scipy.optimize import linprog
 

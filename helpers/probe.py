@@ -27,6 +27,10 @@ def fit(X, y, C: float = 0.1, weights=None) -> tuple[np.ndarray, np.ndarray]:
 
     ``C`` is scikit-learn's: the smaller, the stronger the pull to zero. ``weights (n,)`` of the
     rows: None, all alike. Two classes share what scikit-learn gives as one logit, half each.
+
+    >>> weight, bias = fit(np.array([[0.0], [1.0], [2.0], [3.0]]), ["low", "low", "top", "top"])
+    >>> round(float(-bias[1] / weight[1, 0]), 3)  # the logits are equal halfway
+    1.5
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
@@ -52,6 +56,11 @@ def choose(features, y, speakers, strengths=STRENGTHS, folds: int = 3) -> Choice
     """Layer and C with the best UAR on speakers left out, by cross-validation over ``speakers``.
 
     ``features (n, L, H)``: give the training clips and nothing else. CourseError for one speaker.
+
+    >>> y, who = np.array([0, 1] * 6), np.repeat([*"abc"], 4)
+    >>> layers = np.stack([0 * y, y], axis=1)[:, :, None]  # the first layer says nothing
+    >>> choose(layers, y, who).layer
+    1
     """
     from sklearn.metrics import recall_score
     from sklearn.model_selection import GroupKFold

@@ -93,6 +93,11 @@ def trials(embeddings, labels, speakers, fit, held, score) -> dict[int, Case]:
     ``labels (n,)`` (-1: unknown, in no case), row numbers ``fit``, ``held``, ``score``. Emotions
     that ``score`` lacks are passed over. CourseError below four emotions: three must be left to
     tell apart.
+
+    >>> y, rows = np.tile(np.arange(4), 3), np.arange(12)
+    >>> cases = trials(np.eye(4)[y], y, rows // 4, rows, rows, rows)
+    >>> cases[1].labels[:4].tolist()  # 1 plays the unknown, the numbers of the others close up
+    [0, -1, 1, 2]
     """
     names = np.unique(labels[fit][labels[fit] >= 0])
     if len(names) < 4:

@@ -74,7 +74,11 @@ def _number(value: float) -> str:
 
 
 def shown(entry: dict) -> str:
-    """``0.0213 [0.0150, 0.0310]`` for an entry, or ``not measured: reason``."""
+    """``0.0213 [0.0150, 0.0310]`` for an entry, or ``not measured: reason``.
+
+    >>> shown({"value": 0.0213, "low": 0.015, "high": 0.031})
+    '0.0213 [0.0150, 0.0310]'
+    """
     if entry["value"] is None:
         return f"not measured: {entry['reason']}"
     ends = "" if entry["low"] is None else f" [{_number(entry['low'])}, {_number(entry['high'])}]"
@@ -86,6 +90,10 @@ def verdict(entry: dict, above: float | None = None, below: float | None = None)
 
     Reached: the whole interval is on the right side. Missed: it is on the wrong side. Open: it
     holds the bound, or there is none.
+
+    >>> entry = {"value": 0.6, "low": 0.52, "high": 0.68}
+    >>> verdict(entry, above=0.5), verdict(entry, above=0.6), verdict(entry, below=0.5)
+    ('reached', 'open', 'missed')
     """
     if entry["value"] is None or entry["low"] is None:
         return "open"

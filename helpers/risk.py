@@ -36,6 +36,10 @@ def controlled_threshold(confidence, correct, speakers, wrong=0.1, failing=0.3, 
     down, with more than ``wrong`` of its answers wrong. Thresholds are tried from the top and the
     first that cannot be promised ends it, so that all tries together have that one chance to fail
     (Angelopoulos et al. 2021, fixed sequence testing).
+
+    >>> sure, right = [0.9, 0.5] * 7, [True, False] * 7  # two clips of each speaker: of 7, of 6
+    >>> [controlled_threshold(sure[:n], right[:n], np.arange(n) // 2) for n in (14, 12)]
+    [0.9, inf]
     """
     confidence, correct = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=bool)
     people, who = np.unique(speakers, return_inverse=True)
@@ -58,6 +62,10 @@ def conformal_sets(probs, labels, new, miss=0.1, by_class=False) -> np.ndarray:
     The truth is among them but for a share ``miss`` of clips, on average over clips like those of
     ``probs (n, K)``, ``labels (n,)``; with ``by_class`` also within each emotion. No promise is
     made for one speaker. Score: 1 - p of the class (Vovk et al. 2005; Sadinle et al. 2019).
+
+    >>> sure = [[0.8, 0.2]] * 19
+    >>> [conformal_sets(sure[:n], [0] * n, [[0.8, 0.2]]).tolist() for n in (19, 8)]  # 8: too few
+    [[[True, False]], [[True, True]]]
     """
     probs, new = probabilities(probs), probabilities(new, "new")
     labels = class_labels(labels, len(probs))

@@ -220,6 +220,21 @@ def test_a_sweep_of_more_seeds_adds_them_to_the_reference(capsys):
         assert "02_fine_tune: seeds [0] go" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("encoder", "profile", "name"),
+    [
+        ("embedded", "full", "emodb"),
+        ("embedded", "quick", "emodb-quick"),
+        ("a/b", "full", "emodb-b"),
+    ],
+)
+def test_a_reference_is_named_by_what_is_not_usual(encoder, profile, name):
+    from tools import collect_reference
+
+    run = {"corpus": "emodb", "encoder": encoder, "profile": profile}
+    assert collect_reference.label(run) == name
+
+
 def test_lessons_of_other_seeds_share_a_reference(monkeypatch):
     """A lesson that is too dear for three seeds keeps its one; what no longer stands goes."""
     from tools import collect_reference

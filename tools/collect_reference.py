@@ -27,9 +27,10 @@ from helpers.provenance import older
 
 
 def label(run: dict) -> str:
-    """`<corpus>` for the embedded encoder, `<corpus>-<encoder>` for others, without folders."""
-    encoder = Path(run["encoder"]).name
-    return run["corpus"] if encoder == "embedded" else f"{run['corpus']}-{encoder}"
+    """`<corpus>[-<encoder>][-<profile>]`; the embedded encoder and `full` go unsaid."""
+    others = Path(run["encoder"]).name, run["profile"]
+    unsaid = ("embedded", "full")
+    return "-".join([run["corpus"], *(o for o, u in zip(others, unsaid, strict=True) if o != u)])
 
 
 def complete(paths: list[Path]) -> None:
@@ -210,7 +211,9 @@ def main() -> None:
             remember(name, there, merged)
             merged = joined(there, merged)
         write_json(target, merged)
-        print(name, merged["run"]["seeds"], *figures(folders[0], name, ROOT / "figures", merged))
+        shown = merged["run"]["profile"] == "full"
+        pictures = figures(folders[0], name, ROOT / "figures", merged) if shown else ()
+        print(name, merged["run"]["seeds"], *pictures)
 
 
 if __name__ == "__main__":

@@ -258,6 +258,7 @@ MEASURED = {  # a page of `data/measures.json`, and its columns
     "control": (*reversed(MAIN), ELSEWHERE[1], SYNTHETIC),
     "detectors": ALL,
     "shifted": ALL,
+    "profiles": (("emodb-quick", "EMO-DB, quick"), MAIN[1]),
 }
 TABLES = {name: partial(measured, name, columns) for name, columns in MEASURED.items()}
 TABLES |= {"aims": aims, "changed": changed, "musts": musts}

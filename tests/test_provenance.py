@@ -55,6 +55,8 @@ def test_only_what_runs_counts(lesson):
     assert lesson(SOURCE.replace("def f(x):", "def f(x):  # why")) == first
     assert lesson(SOURCE.replace("x, x)", "x,\n        x)")) == first
     assert lesson(apart="z = 2\n") == first
+    checked = lesson(SOURCE + "assert f(1) == 0, 'no'\n")
+    assert lesson(SOURCE + "assert abs(f(1)) < 1e-6\n") == checked != first
     shown = lesson(SOURCE + 'results.table("03_x")\n')
     assert lesson(SOURCE + 'results.table("03_x", only="emodb")\n') == shown
     assert lesson(SOURCE + 'found = results.table("03_x")\n') != shown

@@ -1,13 +1,14 @@
 """The mean of a run's figures over the seeds of a sweep."""
 
 import json
-import math
 
 import numpy as np
 
 from helpers import measures
 from helpers.errors import CourseError
 from helpers.results import SCHEMA
+
+ANY = (-np.inf, np.inf)
 
 
 def merge(runs: list[dict]) -> dict:
@@ -59,9 +60,9 @@ def _merge_entries(entries: list[dict], bounds) -> dict:
 
 
 def bounds(lesson: str, key: str) -> tuple[float, float]:
-    """Between what a figure must lie: 0 and 1 for a share or a probability, else anything."""
+    """Between what a figure must lie: 0 and 1 for a share or a probability, else its ``limits``."""
     try:
-        unit = measures.measure(lesson, key)["unit"]
+        figure = measures.measure(lesson, key)
     except CourseError:  # an older lesson's
-        unit = ""
-    return (0.0, 1.0) if unit in ("share", "probability") else (-math.inf, math.inf)
+        figure = {"unit": ""}
+    return (0.0, 1.0) if figure["unit"] in ("share", "probability") else figure.get("limits", ANY)

@@ -143,7 +143,7 @@ def draw(kind: str, y, speakers, neutral: int, seed: int = 0) -> Enrolment:
 
     ``neutral``: the class number of neutral. Only known emotions are enrolled, each keeps a clip to
     be scored, and what is enrolled at any k is scored at none. Kinds: "neutral"; "balanced": every
-    known emotion in turn, which no user gives; "skewed": as one-sided as the clips allow.
+    known emotion in turn, which no user gives unasked; "skewed": as one-sided as the clips allow.
 
     >>> found = draw("neutral", [0, 0, 0, 0, 1, 1], ["a"] * 6, neutral=0)
     >>> [len(rows) for rows in found.clips[:4]], len(found.scored)  # half the neutral clips

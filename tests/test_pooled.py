@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_results import run
 
-from course.pooled import merge
+from course.pooled import _merge_entries, bounds, merge
 from helpers.errors import CourseError
 
 
@@ -42,3 +42,15 @@ def test_merge_keeps_reasons_and_refuses_other_runs():
     other["run"]["corpus"] = "ravdess"
     with pytest.raises(CourseError, match="corpus"):
         merge([run(0, 0.1), other])
+
+
+def test_ends_stay_where_a_figure_can_be():
+    gain = ("03_calibration", "ece_reduction"), ("10_incremental", "uar_old_loss_k10_head")
+    assert [bounds(*name)[1] for name in gain] == [1, 1]
+    assert bounds("10_incremental", "recall_new_k10_top") == (0, 1)
+    seeds = [
+        {"value": v, "low": v - 0.1, "high": v, "n": 9, "seeds": [i]}
+        for i, v in enumerate((0.2, 1))
+    ]
+    assert _merge_entries(seeds, bounds(*gain[0]))["high"] == 1
+    assert _merge_entries(seeds, bounds(*gain[0]))["low"] < 0

@@ -1,9 +1,11 @@
 """Digests of what made a figure: they see what runs, and nothing else."""
 
+import ast
 import json
 
 import pytest
 
+from course.settings import lessons
 from helpers import provenance
 
 SOURCE = """from helpers import metrics
@@ -93,3 +95,18 @@ def test_older_says_what_changed(lesson):
     assert provenance.older({"encoder": "hub/encoder"}, "03_x") == ["lesson", "code", "encoder"]
     gone = run | {"made": {"04_gone": made}}
     assert provenance.older(gone, "04_gone") == ["lesson", "code", "encoder"]
+
+
+@pytest.mark.parametrize("path", [*lessons().values(), *sorted(provenance.HELPERS.glob("*.py"))])
+def test_what_a_digest_leaves_out_moves_nothing(path):
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = [c for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
+        text = "\n".join("".join(cell["source"]) for cell in cells)
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Assert):
+            inside = list(ast.walk(node))
+            assert not any(isinstance(n, ast.NamedExpr) for n in inside), ast.unparse(node)
+            assert not any(getattr(n, "id", "") == "rng" for n in inside), ast.unparse(node)
+        if isinstance(node, ast.Expr) and ast.unparse(node).startswith(("'", '"')):
+            assert isinstance(node.value, ast.Constant), ast.unparse(node)

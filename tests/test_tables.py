@@ -71,6 +71,7 @@ def test_an_end_that_looks_like_its_bound_gets_a_digit_more(monkeypatch):
     aim = {"lesson": "06_openmax", "key": "fpr95_recommended", "below": 0.683}
     for low, told in (
         (0.68338, "missed: 77.50 [68.34, 84.60]"),
+        (0.68304, "missed: 77.500 [68.304, 84.600]"),
         (0.683, "open: 77.5 [68.3, 84.6]"),
     ):
         entry = {"value": 0.775, "low": low, "high": 0.846, "seeds": [0]}

@@ -139,11 +139,10 @@ def _judged(aim: dict, name: str, file: dict) -> str:
         cell = FROZEN
     elif entry["value"] is not None:
         shown = _cell({"value": bound}, unit)
-        if shown in re.findall(r"-?[\d.]+", cell)[1:] and bound not in (
-            entry["low"],
-            entry["high"],
-        ):
-            cell = _cell(entry, unit, more=1)  # else the interval would seem to hold its bound
+        held = bound in (entry["low"], entry["high"])
+        for more in () if held else (1, 2, 3):  # else the interval would seem to hold its bound
+            if float(shown) in map(float, re.findall(r"-?[\d.]+", cell)[1:]):
+                cell = _cell(entry, unit, more)
         which = f" ({side} {shown})" if own else ""
         cell = f"{results.verdict(entry, **{side: bound})}{which}: {cell}"
     return cell + (OLDER if older(file["run"], aim["lesson"]) else "")
@@ -219,6 +218,8 @@ def _way(entries: dict, suffix: str) -> str:
     """How much of the way from the printed form to the oracle the recommended one goes."""
     names = ("openmax_printed", "openmax", "oracle")
     low, here, roof = (entries[f"auroc_{name}{suffix}"]["value"] for name in names)
+    if roof <= low:
+        return "no roof"
     return "beyond it" if here > roof else f"{100 * (here - low) / (roof - low):.0f}"
 
 
@@ -244,7 +245,12 @@ def musts() -> str:
         ["way from the printed form to the oracle, %", *(_way(file, "") for file in last)],
         ["the same with a voice", *(_way(file, "_enrolled") for file in last)],
     ]
-    return rows(["", *(title for name, title in ALL if name in files)], body)
+    heads = []
+    for name, file in files.items():
+        seeds = _seeds(file["notebooks"]["06_openmax"]["auroc_recommended_frozen"]["seeds"])
+        old = any(older(file["run"], lesson) for lesson in ("06_openmax", "13_detectors"))
+        heads.append(f"{dict(ALL)[name]}, {seeds}{OLDER if old else ''}")
+    return rows(["", *heads], body)
 
 
 MEASURED = {  # a page of `data/measures.json`, and its columns

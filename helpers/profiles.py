@@ -29,8 +29,8 @@ class Settings:
 # Whole clips (5 s holds nearly all): the probe that training begins with has read whole clips.
 # On crops of 1-3 s it is off, because less of them is silence; the network then learns the crops,
 # and loses on whole clips, even those that it trained on. Two rates were tried on the tuning
-# speakers of two turns of RAVDESS: 1e-4 loses to the probe that it began with (UAR 0.755 each;
-# the probe 0.76 and 0.78), 2e-5, the source's, gains (0.805, 0.82) and halves the loss. `quick` has
+# speakers of two turns of RAVDESS: 1e-4 loses to the probe that it began with, 2e-5, the source's,
+# gains and halves the loss of 1e-4 (`data/reference/rate.json`). `quick` has
 # minutes: one epoch, of the top block, at a rate chosen on speakers of the embedded corpus whom
 # `quick` does not test: there the loss on those left out is lower than with two or three blocks,
 # the UAR no worse; a third of the rate stays where it began, at the probe.

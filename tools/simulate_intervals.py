@@ -120,7 +120,7 @@ def draw(effects: dict, n: int, rng, models):
 
 
 def figures(logits, labels, speakers, turns) -> dict[str, tuple]:
-    """``(value, low, high)`` of the figures that verdicts hang on, but of clusters and CCC."""
+    """``(value, low, high)`` of the figures that the table is about, and of no others."""
     unknown = labels < 0
     z, y, known = logits[~unknown], labels[~unknown], {"speakers": speakers[~unknown]}
     sharp, soft = softmax(z, axis=1), softmax(z / 1.5, axis=1)
@@ -152,16 +152,7 @@ def figures(logits, labels, speakers, turns) -> dict[str, tuple]:
         "ECE, paired": paired(metrics.ece, sharp, soft, y, **known),
         "NLL, paired": paired(metrics.nll, sharp, soft, y, **known),
         "Brier, paired": paired(metrics.brier, sharp, soft, y, **known),
-        "AURC, paired": paired(
-            metrics.aurc,
-            sharp.max(axis=1),
-            z.max(axis=1),
-            said == y,
-            **known,
-            turns=turns[~unknown],
-        ),
         "AUROC, paired": paired(metrics.auroc, entropy, largest, unknown, **ranked),
-        "FPR95, paired": paired(metrics.fpr95, entropy, largest, unknown, **ranked),
         "F1, paired": paired(f1, entropy > 0.7, largest > -3, unknown, speakers=speakers),
     }
 

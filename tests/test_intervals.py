@@ -135,6 +135,12 @@ def test_a_broken_metric_and_wrong_shapes_are_heard():
         interval(np.mean, np.ones(59), speakers=SPEAKERS)
 
 
+# Where the table falls short of what was wanted; data/reference/README.md says so beside it.
+SHORT = {
+    *(("emodb", n, "AURC") for n in (4, 6, 10)),
+    *(("emodb", n, "ECE") for n in (6, 10)),
+    ("emodb", 10, "NLL, paired"),
+}
 FAST = [("emodb", 4), ("ravdess", 10)]  # the other sizes wait for the night
 SIZES = [(c, n) for c in simulate_intervals.CORPORA for n in simulate_intervals.SPEAKERS]
 
@@ -145,19 +151,14 @@ SIZES = [(c, n) for c in simulate_intervals.CORPORA for n in simulate_intervals.
 )
 def test_what_the_intervals_hold(corpus, n):
     # 300 simulations of the 2,000 in data/reference/intervals.json; 0.90 is far below by chance.
+    # Sizes that lie nearer to what was wanted take 1,000, at night.
     effects = json.loads(simulate_intervals.EFFECTS.read_text(encoding="utf-8"))[corpus]
-    table = simulate_intervals.simulate(effects, n, draws=300)
+    table = simulate_intervals.simulate(effects, n, draws=300 if (corpus, n) in FAST else 1000)
+    if (corpus, n) not in FAST:  # what is known to be short is held by the next test
+        table = {name: e for name, e in table.items() if (corpus, n, name) not in SHORT}
     held = {name: entry["coverage"] for name, entry in table.items()}
     assert min(held.values()) >= 0.90, held
     assert max(entry["width_over_needed"] for entry in table.values()) <= 1.3
-
-
-# Where the table falls short of what was wanted; data/reference/README.md says so beside it.
-SHORT = {
-    *(("emodb", n, "AURC") for n in (4, 6, 10)),
-    *(("emodb", n, "ECE") for n in (6, 10)),
-    ("emodb", 10, "NLL, paired"),
-}
 
 
 def test_the_committed_table_is_of_enough_draws_and_of_these_figures():

@@ -200,9 +200,9 @@ def changed() -> str:
     return rows(["before → now", *heads], body)
 
 
-def _chosen(name: str, file: dict) -> str:
+def _chosen(file: dict) -> str:
     """The setting of the recommended form that the pseudo-unknowns of other corpora chose."""
-    scores = contest.elsewhere("openmax", name, file["run"]["encoder"])
+    scores = contest.elsewhere("openmax", file["run"]["corpus"], file["run"]["encoder"])
     return max(scores, key=scores.get).replace("_", " ")
 
 
@@ -238,7 +238,7 @@ def musts() -> str:
     last = [file["notebooks"]["13_detectors"] for file in files.values()]
     ranks = [f"{file['best_chosen_elsewhere']['value']:.1f}" for file in last]
     body += [
-        ["what other corpora chose for it", *map(_chosen, files, files.values())],
+        ["what other corpora chose for it", *map(_chosen, files.values())],
         ["rank of nineteen of the detector that other corpora chose", *ranks],
         ["first of nineteen on these very clips: no choice", *(_best(f, "") for f in last)],
         ["the same with a voice", *(_best(file, "_enrolled") for file in last)],

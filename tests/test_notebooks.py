@@ -117,6 +117,22 @@ RECORDED = {
         "fpr95_recommended_frozen": (0.6, 1), "fpr95_recommended_enrolled": (0.5, 0.9),
         "fpr95_gain_enrolled": (-0.15, 0.2), "f1_unknown_recommended_enrolled": (0.45, 0.7),
         "flagged_known_recommended": (0.1, 0.95), "flagged_unknown_recommended": (0.3, 1),
+        "flagged_known_recommended_frozen": (0.45, 0.85),
+        "flagged_unknown_recommended_frozen": (0.7, 0.95),
+        "flagged_known_recommended_enrolled": (0.65, 0.9),
+        "flagged_unknown_recommended_enrolled": (0.8, 1),
+        "f1_unknown_recommended_frozen": (0.45, 0.6),
+        # Over the same form, and a plain distance, fine-tuned: the voice is what brings it.
+        "auroc_gain_frozen_over_fine_tuned": (-0.05, 0.08),
+        "auroc_gain_frozen_over_mahalanobis": (-0.06, 0.08),
+        "auroc_gain_frozen_over_source": (-0.2, 0.02),
+        "auroc_gain_enrolled_over_fine_tuned": (0.01, 0.13),
+        "auroc_gain_enrolled_over_mahalanobis": (0, 0.13),
+        "auroc_gain_enrolled_over_source": (-0.15, 0.05),
+        "f1_gain_frozen_over_source": (-0.06, 0.06), "f1_gain_enrolled_over_source": (-0.06, 0.05),
+        "f1_gain_frozen_over_reject_all": (-0.03, 0.1),
+        "f1_gain_enrolled_over_reject_all": (0, 0.07),
+        "ece_unknown_recommended_enrolled": (0.2, 0.45),
         "auroc_oracle": (0.75, 0.95),
     },
     "07_clustering": {
@@ -125,6 +141,7 @@ RECORDED = {
         "ari_order_std": (0, 0.3), "ari_minibatch_kmeans": (-0.05, 0.12),
         "ari_birch": (-0.05, 0.12), "ari_hdbscan": (-0.05, 0.12),
         "ari_enrolled": (0.25, 0.7), "ari_flagged_enrolled": (0.06, 0.6),
+        "ari_frozen": (-0.03, 0.15), "ari_gain_enrolled": (0.2, 0.6),  # it is the voice
         "ari_recommended": (-0.03, 0.1), "ari_flagged": (-0.03, 0.1), "nmi_flagged": (0.08, 0.35),
         "purity_flagged": (0.22, 0.45), "ari_gain_over_minibatch_kmeans": (-0.08, 0.06),
         "ari_gain_over_birch": (-0.06, 0.08), "ari_gain_over_hdbscan": (-0.02, 0.12),
@@ -142,6 +159,8 @@ RECORDED = {
         "label_top1": (0.05, 0.33), "label_top3": (1, 1), "label_chance": (0.333, 0.334),
         "label_top1_enrolled": (0.05, 0.33), "label_top1_ridge": (0.25, 0.5),
         "label_top1_ridge_enrolled": (0.34, 0.6),  # above chance
+        "label_top1_frozen": (0.03, 0.33), "label_top1_gain_enrolled": (-0.15, 0.12),
+        "label_top1_ridge_frozen": (0.28, 0.48), "label_top1_ridge_gain_enrolled": (-0.03, 0.15),
         "reachable_share": (0.66, 0.67), "reachable_share_table_1": (1, 1),  # as test_pad.py
     },
     "09_ensemble": {
@@ -453,9 +472,18 @@ def test_figures_agree_with_each_other(course):
         )
         gap = openmax[f"f1_unknown_recommended_{way}"] - openmax["f1_reject_all"]
         assert openmax[f"f1_gain_{way}_over_reject_all"] == pytest.approx(gap)
-    for rival in ("fine_tuned", "source"):  # the rival is the same, so what is left is the voice
+    for rival in (
+        "fine_tuned",
+        "source",
+        "mahalanobis",
+    ):  # the rival is the same, so what is left is the voice
         ends = [openmax[f"auroc_gain_{way}_over_{rival}"] for way in ("enrolled", "frozen")]
         assert ends[0] - ends[1] == pytest.approx(openmax["auroc_gain_enrolled"])
+    named = found["07_clustering"] | found["08_pad_labelling"]
+    named = {key: entry["value"] for key, entry in named.items()}
+    for key in ("ari", "label_top1", "label_top1_ridge"):
+        gap = named[f"{key}_enrolled"] - named[f"{key}_frozen"]
+        assert named[f"{key}_gain_enrolled"] == pytest.approx(gap)
     voice = {key: entry["value"] for key, entry in found["02_fine_tune"].items()}
     gap = voice["probe_uar_enrolled_k10"] - voice["probe_uar_enrolled_k0"]
     assert voice["probe_uar_gain_voice"] == pytest.approx(gap)

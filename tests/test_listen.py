@@ -360,12 +360,15 @@ def test_one_microphone_is_open_at_a_time_and_none_after(page, browser):
     seen.until("opened.length && !$('record').disabled")
     time.sleep(0.7)
     assert seen.js("opened.length") == seen.js("live()") == 1
-    # Nor do presses before the answer, which would cover what they say.
+    # Nor do presses before the answer begin anything, which would cover what they say.
     embed, ears = page.server.room.ears.embed, page.server.room.ears
     ears.embed = lambda clips: time.sleep(1) or embed(clips)
     seen.js("$('record').click()")
-    assert seen.js("$('record').disabled && tape === null && heard === null")
+    seen.js("$('record').click(); $('say').click(); $('enrol').click(); $('stop').click()")
+    assert seen.js("tape === null && heard === null && $('said').textContent") == "Listening."
     seen.until("idle('record')")
+    assert seen.js("[...document.querySelectorAll('button, input')].every(e => !e.disabled "
+                   "|| ['all', 'undo'].includes(e.id))")  # fmt: skip
     assert seen.js("live()") == 0 and seen.js("heard !== null")
     assert seen.js("$('said').textContent").startswith("Heard ")
     # "Stop here" while a sentence is recorded, or before the microphone answers, gives it up.

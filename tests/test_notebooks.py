@@ -125,6 +125,8 @@ RECORDED = {
         # Over the same form, and a plain distance, fine-tuned: the voice is what brings it.
         "auroc_gain_frozen_over_fine_tuned": (-0.05, 0.08),
         "auroc_gain_frozen_over_mahalanobis": (-0.06, 0.08),
+        "auroc_gain_frozen_over_bendale": (-0.25, 0),
+        "auroc_gain_enrolled_over_bendale": (-0.2, 0.02),
         "auroc_gain_frozen_over_source": (-0.2, 0.02),
         "auroc_gain_enrolled_over_fine_tuned": (0.01, 0.13),
         "auroc_gain_enrolled_over_mahalanobis": (0, 0.13),
@@ -472,13 +474,14 @@ def test_figures_agree_with_each_other(course):
         )
         gap = openmax[f"f1_unknown_recommended_{way}"] - openmax["f1_reject_all"]
         assert openmax[f"f1_gain_{way}_over_reject_all"] == pytest.approx(gap)
-    for rival in (
-        "fine_tuned",
-        "source",
-        "mahalanobis",
-    ):  # the rival is the same, so what is left is the voice
+    # The rival is the same, so what is left is the voice.
+    for rival in ("fine_tuned", "source", "bendale", "mahalanobis"):
         ends = [openmax[f"auroc_gain_{way}_over_{rival}"] for way in ("enrolled", "frozen")]
         assert ends[0] - ends[1] == pytest.approx(openmax["auroc_gain_enrolled"])
+    clips = {key: entry["n"] for key, entry in found["06_openmax"].items()}
+    sides = [clips[f"flagged_{side}_recommended_frozen"] for side in ("known", "unknown")]
+    assert abs(sum(sides) - clips["auroc_recommended_frozen"]) <= 1
+    assert found["07_clustering"]["ari_gain_enrolled"]["n"] == found["07_clustering"]["ari"]["n"]
     named = found["07_clustering"] | found["08_pad_labelling"]
     named = {key: entry["value"] for key, entry in named.items()}
     for key in ("ari", "label_top1", "label_top1_ridge"):

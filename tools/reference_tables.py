@@ -235,21 +235,28 @@ def musts() -> str:
             cell = f" ({short}{100 * bound:.1f})" if bound else ""
             cells.append(f"{100 * entry['value']:.1f}{cell}")
         body.append([_what("06_openmax", key), *cells])
+    seeds = [
+        f["notebooks"]["06_openmax"]["auroc_recommended_frozen"]["seeds"] for f in files.values()
+    ]
     last = [file["notebooks"]["13_detectors"] for file in files.values()]
+    fewer = [_fewer(f["best_chosen_elsewhere"], own) for f, own in zip(last, seeds, strict=True)]
     ranks = [f"{file['best_chosen_elsewhere']['value']:.1f}" for file in last]
+    of_last = {
+        "rank of nineteen of the detector that other corpora chose": ranks,
+        "first of nineteen on these very clips: no choice": [_best(f, "") for f in last],
+        "first of nineteen, with a voice": [_best(file, "_enrolled") for file in last],
+        "way from the printed form to the oracle, %": [_way(file, "") for file in last],
+        "way to the oracle, with a voice, %": [_way(file, "_enrolled") for file in last],
+    }
+    body.append(["what other corpora chose for it", *map(_chosen, files.values())])
     body += [
-        ["what other corpora chose for it", *map(_chosen, files.values())],
-        ["rank of nineteen of the detector that other corpora chose", *ranks],
-        ["first of nineteen on these very clips: no choice", *(_best(f, "") for f in last)],
-        ["the same with a voice", *(_best(file, "_enrolled") for file in last)],
-        ["way from the printed form to the oracle, %", *(_way(file, "") for file in last)],
-        ["the same with a voice", *(_way(file, "_enrolled") for file in last)],
+        [what, *(cell + which for cell, which in zip(cells, fewer, strict=True))]
+        for what, cells in of_last.items()
     ]
     heads = []
-    for name, file in files.items():
-        seeds = _seeds(file["notebooks"]["06_openmax"]["auroc_recommended_frozen"]["seeds"])
+    for (name, file), own in zip(files.items(), seeds, strict=True):
         old = any(older(file["run"], lesson) for lesson in ("06_openmax", "13_detectors"))
-        heads.append(f"{dict(ALL)[name]}, {seeds}{OLDER if old else ''}")
+        heads.append(f"{dict(ALL)[name]}, {_seeds(own)}{OLDER if old else ''}")
     return rows(["", *heads], body)
 
 

@@ -53,6 +53,8 @@ RECORDED = {
         # Neutral and one other emotion up to 70 %: the skewed draw, and no other.
         "enrolled_share_largest": (0.69, 0.71),
         "probe_uar_enrolled_k10": (0.8, 0.92), "probe_uar_enrolled_neutral2": (0.6, 0.78),
+        "probe_uar_enrolled_balanced10": (0.87, 0.97), "probe_uar_gain_balanced10": (0.1, 0.25),
+        "probe_uar_gain_neutral2": (-0.1, 0.05),  # plain sentences alone bring nothing here
         "probe_uar_enrolled_transductive": (0.8, 0.97), "share_speaker": (0.34, 0.37),
         "share_sentence": (0.285, 0.315), "share_language": (0.115, 0.14),
         "share_emotion": (0.12, 0.14),
@@ -306,6 +308,10 @@ RECORDED = {
         "best_chosen_elsewhere": (14, 19), "auroc_best_chosen_elsewhere": (0.45, 0.75),
         "auroc_gain_best_over_entropy": (-0.2, 0.2), "auroc_entropy_fine_tuned": (0.5, 0.75),
         "auroc_gain_fine_tuned_entropy": (-0.15, 0.15),
+        # The voice: a distance to neighbours gains, logits alone of Bendale & Boulton's lose.
+        **{f"auroc_gain_enrolled_{n}": (-0.2, 0.17) for n in contest.GRIDS},
+        "auroc_gain_enrolled_knn": (0.02, 0.15), "auroc_gain_enrolled_oracle": (-0.03, 0.14),
+        "auroc_gain_enrolled_openmax_bendale": (-0.33, -0.1),
     },
 }  # fmt: skip
 
@@ -458,6 +464,9 @@ def test_figures_agree_with_each_other(course):
     # The same entropies by the same twenty draws of the clips; segments are another thing.
     again = ranked["auroc_entropy_fine_tuned"]
     assert doubt["auroc_entropy_fine_tuned"] == pytest.approx(again)
+    for n in (*contest.GRIDS, "oracle"):
+        gap = ranked[f"auroc_{n}_enrolled"] - ranked[f"auroc_{n}"]
+        assert ranked[f"auroc_gain_enrolled_{n}"] == pytest.approx(gap)
     beaten = [
         n for n in contest.GRIDS if ranked[f"auroc_{n}"] > ranked["auroc_best_chosen_elsewhere"]
     ]

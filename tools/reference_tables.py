@@ -260,6 +260,21 @@ def musts() -> str:
     return rows(["", *heads], body)
 
 
+def seeds() -> str:
+    """Which seeds of each lesson have run on each reference."""
+    files, body = _there([*ALL, *ELSEWHERE]), []
+    for lesson in sorted({lesson for file in files.values() for lesson in file["notebooks"]}):
+        cells = []
+        for file in files.values():
+            ran = {
+                s for entry in file["notebooks"].get(lesson, {}).values() for s in entry["seeds"]
+            }
+            old = OLDER if ran and older(file["run"], lesson) else ""
+            cells.append((", ".join(map(str, sorted(ran))) or "–") + old)
+        body.append([lesson[:2], *cells])
+    return rows(["lesson", *(dict([*ALL, *ELSEWHERE])[name] for name in files)], body)
+
+
 MEASURED = {  # a page of `data/measures.json`, and its columns
     "first": MAIN,
     "headline": (*MAIN, *LARGE),
@@ -274,4 +289,4 @@ MEASURED = {  # a page of `data/measures.json`, and its columns
     "profiles": (("emodb-quick", "EMO-DB, quick"), MAIN[1]),
 }
 TABLES = {name: partial(measured, name, columns) for name, columns in MEASURED.items()}
-TABLES |= {"aims": aims, "changed": changed, "musts": musts}
+TABLES |= {"aims": aims, "changed": changed, "musts": musts, "seeds": seeds}

@@ -20,7 +20,8 @@ from helpers.results import REFERENCE, read_results
 
 LESSON = nbformat.read(lessons()["12_msac_sernet"], as_version=4)
 BUILT = (  # the cells that define what is tested here
-    "import inspect", "def filter_bank", "def text_of", "def hide", "def am_softmax", "class Reverse",
+    "import inspect", "def filter_bank", "def text_of", "def hide", "def am_softmax",
+    "class Reverse",
     "def layer", "def block", "class Ears", "class Sernet", "def msac_loss", "def cut",
     "def space", "class Maker", "def batch", "def build", "def told_of", "def fit", "CODE = key",
 )  # fmt: skip

@@ -31,7 +31,8 @@ SHARE, POSITIVE = (0.0, 1.0), (1e-9, float("inf"))
 # AUROC on a hard synthetic corpus: upside down breaks it, but where the figure is near a half.
 RANKED, NEAR, HALF = (0.5, 0.9), (0.42, 0.7), (0.5, 0.5)  # HALF: F1 of flagging all
 # What may lack a value on the synthetic corpus, with its reason; anything else must have one.
-MAY_LACK = {"ece_excess_reduction", "auroc_gain_correct_only", "uar_w2v_finetuned_attentive"}
+MAY_LACK = {"ece_excess_reduction", "auroc_gain_correct_only", "uar_w2v_finetuned_attentive",
+            "auroc_oracle_covariate", "auroc_oracle_nonspeech"}  # fmt: skip
 JOINED = None  # one corpus cannot have it: `null`, and the reason says which corpora can
 RECORDED = {
     "01_data": {
@@ -55,6 +56,7 @@ RECORDED = {
         "probe_uar_enrolled_k10": (0.8, 0.92), "probe_uar_enrolled_neutral2": (0.6, 0.78),
         "probe_uar_enrolled_balanced10": (0.87, 0.97), "probe_uar_gain_balanced10": (0.1, 0.25),
         "probe_uar_gain_neutral2": (-0.1, 0.05),  # plain sentences alone bring nothing here
+        "probe_uar_gain_wrong_voice": (-0.26, -0.1), "probe_uar_gain_one_emotion": (-0.12, 0.02),
         "probe_uar_enrolled_transductive": (0.8, 0.97), "share_speaker": (0.34, 0.37),
         "share_sentence": (0.285, 0.315), "share_language": (0.115, 0.14),
         "share_emotion": (0.12, 0.14),
@@ -305,6 +307,7 @@ RECORDED = {
         "auroc_vim_enrolled": (0.58, 0.75), "auroc_oracle": (0.75, 0.95),
         "auroc_oracle_enrolled": (0.78, 0.97), "fpr95_oracle": (0.3, 0.8),
         "aupr_oracle": (0.7, 0.95), "auroc_vim_covariate": (0.6, 0.9),
+        "auroc_oracle_covariate": (), "auroc_oracle_nonspeech": (),  # it is taught emotions alone
         "best_chosen_elsewhere": (14, 19), "auroc_best_chosen_elsewhere": (0.45, 0.75),
         "auroc_gain_best_over_entropy": (-0.2, 0.2), "auroc_entropy_fine_tuned": (0.5, 0.75),
         "auroc_gain_fine_tuned_entropy": (-0.15, 0.15),

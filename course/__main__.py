@@ -1,4 +1,4 @@
-"""``python -m course``: the same as ``ser-course``."""
+"""`python -m course`: the same as `ser-course`."""
 
 import sys
 

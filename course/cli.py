@@ -1,4 +1,4 @@
-"""The command line ``ser-course``, also ``python -m course``."""
+"""The command line `ser-course`, also `python -m course`."""
 
 import argparse
 import re
@@ -141,7 +141,7 @@ COMMANDS = {
 
 
 def _whole(least: int):
-    """What reads a whole number from ``least`` up."""
+    """What reads a whole number from `least` up."""
 
     def read(text: str) -> int:
         if not text.isdecimal() or int(text) < least:

@@ -44,7 +44,7 @@ class Side(NamedTuple):
 def side(path: Path) -> Side:
     """A run, a sweep of one corpus and encoder (its mean over seeds), or a results file.
 
-    Raises CourseError when there is nothing to compare, or more than one thing.
+    Errors: CourseError when there is nothing to compare, or more than one thing.
     """
     if path.is_file():
         return Side(results.read_results(path), None)
@@ -60,7 +60,7 @@ def side(path: Path) -> Side:
 
 
 def independent(a: dict, b: dict) -> tuple:
-    """``(difference, low, high)`` of two entries from their intervals; ends None without any.
+    """`(difference, low, high)` of two entries from their intervals; ends None without any.
 
     Zou & Donner 2008, eq. 7: each end of the difference is as far away as the two near ends are
     together, added as independent errors are.
@@ -90,7 +90,7 @@ def _tested(folder: Path | None):
 
 
 def _paired(a: Side, b: Side) -> dict[tuple, tuple]:
-    """``{(lesson, key): (difference, low, high)}`` where both tested the same clips."""
+    """`{(lesson, key): (difference, low, high)}` where both tested the same clips."""
     one, other = _tested(a.folder), _tested(b.folder)
     if not one or not other or one[1] != other[1]:
         return {}
@@ -122,9 +122,9 @@ def _same(a: Side, b: Side, lesson: str) -> bool:
 
 
 def compare(a: Side, b: Side) -> tuple[list[list], list[str]]:
-    """``(rows, notes)``: a row of HEADER for each figure of both, and what is not compared.
+    """`(rows, notes)`: a row of HEADER for each figure of both, and what is not compared.
 
-    Raises CourseError when the runs share no figure.
+    Errors: CourseError when the runs share no figure.
     """
     notes = []
     for fact in FACTS:
@@ -161,7 +161,7 @@ def compare(a: Side, b: Side) -> tuple[list[list], list[str]]:
 
 
 def show(first: Path, second: Path, out: Path | None) -> int:
-    """Print the comparison, and write it below ``out`` as CSV and LaTeX; return the exit status."""
+    """Print the comparison, and write it below `out` as CSV and LaTeX; return the exit status."""
     rows, notes = compare(side(first), side(second))
     print(f"A: {first}\nB: {second}")
     for note in notes:

@@ -37,7 +37,7 @@ ARCHIVES = {
 def download(name: str, progress: bool = True) -> Path:
     """Fetch, check and unpack a corpus; return its folder (at once when it is there already).
 
-    What was fetched before a break is kept and continued. Raises ``CourseError`` when the corpus
+    What was fetched before a break is kept and continued. Errors: CourseError when the corpus
     has no downloader, when the network or the disk fails, or when the file is not the right one.
     """
     target = corpora.folder(name)
@@ -56,7 +56,7 @@ def download(name: str, progress: bool = True) -> Path:
 
 
 def fetch(archive: Archive, folder: Path, progress: bool = True) -> Path:
-    """Bring an archive into ``folder`` through pooch, which checks its md5; return its path."""
+    """Bring an archive into `folder` through pooch, which checks its md5; return its path."""
     import pooch
 
     name = archive.url.rsplit("/", 1)[-1]
@@ -75,7 +75,7 @@ def fetch(archive: Archive, folder: Path, progress: bool = True) -> Path:
 
 
 def _continue(url: str, part: Path, size: int, progress: bool) -> None:
-    """Append to ``part`` what is still missing of ``url``; start over where ranges are refused."""
+    """Append to `part` what is still missing of `url`; start over where ranges are refused."""
     from tqdm.auto import tqdm
 
     have = part.stat().st_size if part.exists() else 0
@@ -105,7 +105,7 @@ def _continue(url: str, part: Path, size: int, progress: bool) -> None:
 def unpack(archive: Path, target: Path) -> None:
     """Unpack a zip file into a new folder; on failure the folder does not exist.
 
-    Refuses the whole archive when a member is absolute, climbs with ``..``, is a link or device,
+    Refuses the whole archive when a member is absolute, climbs with `..`, is a link or device,
     or when all of it unpacks to more than 8 GiB. The archive is removed after success.
     """
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))

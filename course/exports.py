@@ -16,7 +16,7 @@ TEX_HEAD = "% \\usepackage{booktabs}; for other than Latin letters LuaLaTeX or X
 
 
 def write_table(stem: Path, header: list[str], rows: list[list]) -> None:
-    """Write ``stem.csv`` and ``stem.tex``: numbers in full, nothing for None."""
+    """Write `stem.csv` and `stem.tex`: numbers in full, nothing for None."""
     with replacing(stem.with_suffix(".csv")) as part:
         with open(part, "w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([header, *rows])
@@ -30,7 +30,7 @@ def write_table(stem: Path, header: list[str], rows: list[list]) -> None:
 
 
 def _grid(lines) -> list[list]:
-    """The cells of some ``<tr>``, those that span several places repeated in each."""
+    """The cells of some `<tr>`, those that span several places repeated in each."""
     filled: dict[tuple[int, int], object] = {}
     for row, line in enumerate(lines):
         column = 0
@@ -92,7 +92,7 @@ def _measure(lesson: str, key: str) -> dict:
 
 
 def write_results(folder: Path, measured: dict[str, dict]) -> None:
-    """Write ``results.csv`` and ``results.tex``: a line for each key of each group, in full."""
+    """Write `results.csv` and `results.tex`: a line for each key of each group, in full."""
     rows = []
     for group, results in measured.items():
         for lesson, entries in results["notebooks"].items():

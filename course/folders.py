@@ -13,7 +13,7 @@ from helpers.files import write_json
 
 
 def runs(out: Path) -> dict[str, Path]:
-    """Run folders below ``out``: ``{"": out}`` for one run, names of a sweep's runs otherwise."""
+    """Run folders below `out`: `{"": out}` for one run, names of a sweep's runs otherwise."""
     if (out / "results.json").exists():
         return {"": out}
     return {path.parent.name: path.parent for path in sorted(out.glob("*-*-*/results.json"))}
@@ -74,7 +74,7 @@ def guard(out: Path, settings: list[Setting]) -> None:
 
 
 def pool(out: Path) -> dict[str, dict]:
-    """Results over the seeds of a sweep, by ``<corpus>-<encoder>``; written to ``pooled``."""
+    """Results over the seeds of a sweep, by `<corpus>-<encoder>`; written to `pooled`."""
     grouped: dict[str, list[dict]] = {}
     for name, path in runs(out).items():
         read = results.read_results(path / "results.json")

@@ -30,8 +30,8 @@ class CourseEngine(NBClientEngine):
     """papermill's own engine, with one more cell: the parameters now, and the CPU time used.
 
     papermill injects values below the tagged cell; a lesson that sets them again would run on
-    something else than was asked for, and say nothing. Cells tagged ``joined`` are left out where
-    the corpus is not joined of several. What a cell tagged ``raises-exception`` (an exercise of the
+    something else than was asked for, and say nothing. Cells tagged `joined` are left out where
+    the corpus is not joined of several. What a cell tagged `raises-exception` (an exercise of the
     student edition, or its check) raises is kept as one line, and no failure.
     """
 
@@ -86,12 +86,12 @@ papermill_engines.register("course", CourseEngine)
 
 
 def execute(source: Path, target: Path, parameters: dict, progress) -> float:
-    """Run ``source`` with ``parameters``, write it to ``target``; return the CPU-seconds it took.
+    """Run `source` with `parameters`, write it to `target`; return the CPU-seconds it took.
 
-    The seconds are those of the kernel and its children. ``progress(1)`` is called per cell.
+    The seconds are those of the kernel and its children. `progress(1)` is called per cell.
 
-    Raises papermill's ``PapermillExecutionError`` (it names the cell), nbclient's
-    ``DeadKernelError``, and CourseError when a parameter did not arrive.
+    Raises papermill's `PapermillExecutionError` (it names the cell), nbclient's
+    `DeadKernelError`, and CourseError when a parameter did not arrive.
     """
     how = {"engine_name": "course", "kernel_name": "python3", "language": "python"}
     how |= {"cwd": source.parent, "progress_bar": False}

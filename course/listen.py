@@ -101,7 +101,7 @@ class Room:
         return self.state()
 
     def _name(self, cluster):
-        """The nearest new emotion to the mean PAD point of a cluster; None below ``SUPPORT``."""
+        """The nearest new emotion to the mean PAD point of a cluster; None below `SUPPORT`."""
         unnamed = [n for n in self.listener.notes if n.kind == "rejected" and not n.emotion]
         each = [self.listener.hear(n.x[None], n.voice) for n in unnamed]
         points = [heard.pad[0] for heard in each if heard.cluster[0] == cluster]

@@ -1,7 +1,7 @@
 """What a listener was taught, on disk: a folder of versions, each whole or absent; no pickle.
 
 Embeddings of people's clips are personal data: the folder is the user's own, git ignores it, and
-what is forgotten goes from every version. ``SER_LISTENER`` names another folder.
+what is forgotten goes from every version. `SER_LISTENER` names another folder.
 """
 
 import json
@@ -35,7 +35,7 @@ def named(text: str, emotion: bool = False) -> str:
 
 
 class Memory:
-    """The notes of a ``listener`` in a folder. ``encoder``: the key that its embeddings are of.
+    """The notes of a `listener` in a folder. `encoder`: the key that its embeddings are of.
 
     CourseError where the folder was written with another encoder, or no version of it is whole.
     """
@@ -51,7 +51,7 @@ class Memory:
             self._read()
 
     def change(self, act) -> None:
-        """``act(listener)``, on top of all that is there, and write it as the next version."""
+        """`act(listener)`, on top of all that is there, and write it as the next version."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._locked():
             self._read()

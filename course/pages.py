@@ -33,7 +33,7 @@ LABELS = ("suptitle", "title", "xlabel", "ylabel", "zlabel")
 
 
 class Page(NamedTuple):
-    """A lesson as HTML, its headings ``[(level, id, text)]``, figures, and what was broken."""
+    """A lesson as HTML, its headings `[(level, id, text)]`, figures, and what was broken."""
 
     content: str
     headings: list
@@ -54,7 +54,7 @@ def math(latex: str, display: str = "inline") -> str:
 
 
 def formula(latex: str) -> str:
-    """LaTeX between ``$`` signs as a line of its own."""
+    """LaTeX between `$` signs as a line of its own."""
     return f'<div class="formula">{math(latex.strip().strip("$"), "block")}</div>'
 
 
@@ -183,7 +183,7 @@ def read(path: Path):
 
 
 def anchors(soup) -> list[tuple[int, str, str]]:
-    """Give headings an id and a link to themselves; return ``[(level, id, text)]``."""
+    """Give headings an id and a link to themselves; return `[(level, id, text)]`."""
     found, used = [], set()
     for heading in soup.find_all(["h1", "h2", "h3"]):
         text = heading.get_text(" ", strip=True)
@@ -219,9 +219,9 @@ def local_pictures(soup, folder: Path, beside: Path) -> list[str]:
 
 
 def body(nb, stem: str, folder: Path, beside: Path) -> Page:
-    """A lesson as a page; pictures land in ``folder/figures``, tables in ``folder/tables``.
+    """A lesson as a page; pictures land in `folder/figures`, tables in `folder/tables`.
 
-    ``beside`` is the folder that relative paths of the lesson's prose start from.
+    `beside` is the folder that relative paths of the lesson's prose start from.
     """
     _without_widgets(nb)
     problems = _describe_figures(nb)

@@ -14,9 +14,9 @@ ANY = (-np.inf, np.inf)
 def merge(runs: list[dict]) -> dict:
     """One result over the seeds of several runs that share corpus, encoder and profile.
 
-    Value: mean over seeds; ``each`` keeps every seed's, ``ends`` its interval. Ends: of that mean,
+    Value: mean over seeds; `each` keeps every seed's, `ends` its interval. Ends: of that mean,
     over new speakers and new seeds. Provenance stays where all seeds that ran the lesson agree. A
-    seed without the value is left out of ``seeds``; its reason is kept.
+    seed without the value is left out of `seeds`; its reason is kept.
     """
     first, runs = runs[0]["run"], sorted(runs, key=lambda r: r["run"].get("seeds", []))
     for key in ("corpus", "encoder", "profile"):
@@ -60,7 +60,7 @@ def _merge_entries(entries: list[dict], bounds) -> dict:
 
 
 def bounds(lesson: str, key: str) -> tuple[float, float]:
-    """Between what a figure must lie: 0 and 1 for a share or a probability, else its ``limits``."""
+    """Between what a figure must lie: 0 and 1 for a share or a probability, else its `limits`."""
     try:
         figure = measures.measure(lesson, key)
     except CourseError:  # an older lesson's

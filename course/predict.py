@@ -1,7 +1,7 @@
 """What the course hears in a file, and what it is taught there.
 
-A small head on frozen states ships in ``data/head`` (made by ``tools/make_head.py``): it lets a
-bare clone predict, and enters no measured result. ``course.memory`` keeps what a user teaches.
+A small head on frozen states ships in `data/head` (made by `tools/make_head.py`): it lets a
+bare clone predict, and enters no measured result. `course.memory` keeps what a user teaches.
 """
 
 import glob
@@ -51,10 +51,10 @@ def read_head(folder: Path) -> tuple[Listener, Channel, dict]:
 
 
 def describe(heard: Heard, names: list[str]) -> list[dict]:
-    """A dict a clip; ``names (C,)``: the emotions of the columns.
+    """A dict a clip; `names (C,)`: the emotions of the columns.
 
-    ``unknown``: the share of clips of taught emotions, by speakers never met, that look less
-    strange; the decision is "unknown" above 1 - ``FLAGGED``. ``pad``: the mean of the emotions'
+    `unknown`: the share of clips of taught emotions, by speakers never met, that look less
+    strange; the decision is "unknown" above 1 - `FLAGGED`. `pad`: the mean of the emotions'
     vectors, weighted by probability (source 2, eq. 4).
     """
     return [
@@ -69,7 +69,7 @@ def describe(heard: Heard, names: list[str]) -> list[dict]:
 
 
 def expand(words: list[str]) -> tuple[list[str], list[str]]:
-    """``(files, problems)`` that words name: files, folders, ``~``, patterns no shell expanded."""
+    """`(files, problems)` that words name: files, folders, `~`, patterns no shell expanded."""
     files, problems = [], []
     for word in map(os.path.expanduser, words):
         for path in [word] if os.path.lexists(word) else sorted(glob.glob(word)) or [word]:
@@ -85,7 +85,7 @@ def expand(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 class Ears:
-    """A listener with its encoder, and the ``memory`` of what it was taught.
+    """A listener with its encoder, and the `memory` of what it was taught.
 
     CourseError when the head is absent or was made for another encoder.
     """
@@ -114,9 +114,9 @@ class Ears:
                          for c in clips])  # fmt: skip
 
     def hear(self, X, voice: str = "") -> list[dict]:
-        """What is heard in embeddings (n, H), see ``describe``, and if the head knows the like.
+        """What is heard in embeddings (n, H), see `describe`, and if the head knows the like.
 
-        ``unlike``: the share of clips of the corpora that taught it, by speakers never met, whose
+        `unlike`: the share of clips of the corpora that taught it, by speakers never met, whose
         voice and channel are less strange.
         """
         described = describe(self.listener.hear(X, voice), self.listener.names_)
@@ -125,9 +125,9 @@ class Ears:
                 for about, far in zip(described, unlike, strict=True)]  # fmt: skip
 
     def windows(self, pieces: list, voice: str = "") -> list[dict]:
-        """What is heard when in a file's pieces: an answer every ``STEP_S``, times in seconds.
+        """What is heard when in a file's pieces: an answer every `STEP_S`, times in seconds.
 
-        Each of ``SPAN_S``; the last one ends where the file does.
+        Each of `SPAN_S`; the last one ends where the file does.
         """
         wave, rate = np.concatenate(pieces), audio.SAMPLE_RATE
         span, step = int(SPAN_S * rate), int(STEP_S * rate)
@@ -151,11 +151,11 @@ def joined(windows: list[dict]) -> list[str]:
 
 
 def predict(words: list[str], learn: str = "", voice: str = "") -> tuple[list, list, Ears]:
-    """``(predictions, problems, ears)``: a dict a readable file, a line an unreadable one.
+    """`(predictions, problems, ears)`: a dict a readable file, a line an unreadable one.
 
-    A ``voice`` that nobody enrolled is enrolled by these files, which are not scored then; they are
-    heard before they teach the emotion ``learn``. Files of more than 30 s are heard in ``pieces``,
-    and once more in ``windows``: what is heard when.
+    A `voice` that nobody enrolled is enrolled by these files, which are not scored then; they are
+    heard before they teach the emotion `learn`. Files of more than 30 s are heard in `pieces`,
+    and once more in `windows`: what is heard when.
     """
     ears, found, given = Ears(), [], []
     new = bool(voice) and voice not in ears.listener.voices_
@@ -177,7 +177,7 @@ def predict(words: list[str], learn: str = "", voice: str = "") -> tuple[list, l
 
 
 def _batches(files: list[str], problems: list[str]):
-    """Yield ``{file: pieces}`` by the ten minutes; what cannot be read goes to ``problems``."""
+    """Yield `{file: pieces}` by the ten minutes; what cannot be read goes to `problems`."""
     batch = {}
     for file in files:
         try:

@@ -30,7 +30,7 @@ def _cores() -> int:
 
 
 def commit(root: Path = ROOT) -> str:
-    """The clone's commit, with ``-dirty`` where tracked files were changed; empty without git."""
+    """The clone's commit, with `-dirty` where tracked files were changed; empty without git."""
     if not (root / ".git").exists():  # do not take the commit of a folder around it
         return ""
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty"]
@@ -63,7 +63,7 @@ def command(setting: Setting) -> str:
 
 
 def about(setting: Setting) -> dict:
-    """What ``results.json`` says of a run, besides its figures."""
+    """What `results.json` says of a run, besides its figures."""
     told = setting._asdict()
     told["seeds"] = [told.pop("seed")]
     told |= {"versions": versions(), "threads": threads(), "machine": machine()}

@@ -33,7 +33,7 @@ _environment = jinja2.Environment(
 
 
 def page(title: str, content: str, headings=(), links=(), up: str = "") -> str:
-    """A whole page around HTML that is safe already; ``links`` are ``[(address, text)]``."""
+    """A whole page around HTML that is safe already; `links` are `[(address, text)]`."""
     shown = {"title": title, "content": Markup(content), "headings": headings}
     return _environment.get_template("page.html.j2").render(**shown, links=links, up=up)
 
@@ -70,7 +70,7 @@ def _lesson_pages(run: Path, folder: Path, sweep: str, handout: bool) -> list[di
 def _facts(each: dict[str, dict], sweep: bool) -> list[list[str]]:
     """What was run, when, how and where: a header, then a line for each run.
 
-    Of a sweep a line for each ``<corpus>-<encoder>``: what its runs differ in stands side by side.
+    Of a sweep a line for each `<corpus>-<encoder>`: what its runs differ in stands side by side.
     """
     grouped: dict[str, list[dict]] = {}
     for name, read in each.items():
@@ -91,7 +91,7 @@ def _found(measured: dict[str, dict], lesson: str, key: str) -> list[dict | None
 
 
 def _claims() -> list[dict]:
-    """Figures that a source gives a number for: ``lesson, key``, and what is said of them."""
+    """Figures that a source gives a number for: `lesson, key`, and what is said of them."""
     return [
         entry | {"lesson": lesson, "key": key}
         for lesson, keys in measures.lessons().items()
@@ -136,9 +136,9 @@ def _index(measured: dict, each: dict, cards: dict, missing: list[str]) -> str:
 
 
 def build(out: Path, handout: bool = False) -> Path:
-    """Write the report over the run or sweep in ``out`` to ``out/report``; return its index.
+    """Write the report over the run or sweep in `out` to `out/report`; return its index.
 
-    With ``handout`` to ``out/handout``, without solutions and notes for the instructor. Raises
+    With `handout` to `out/handout`, without solutions and notes for the instructor. Raises
     CourseError when there is nothing to report, or a results file cannot be read.
     """
     found = runs(out)

@@ -1,9 +1,9 @@
 """Run the lessons with papermill: sweeps over corpora, encoders and seeds; a rerun resumes.
 
-The folder of a run: ``results.json``; ``notebooks/`` executed lessons; ``records/`` what each
-finished lesson recorded, under a fingerprint of all that went into it; ``failed/`` lessons as far
-as they came; ``artefacts/`` of the lessons. A sweep holds such a folder for each
-``<corpus>-<encoder>-<seed>``, and ``pooled/<corpus>-<encoder>.json`` over the seeds.
+The folder of a run: `results.json`; `notebooks/` executed lessons; `records/` what each
+finished lesson recorded, under a fingerprint of all that went into it; `failed/` lessons as far
+as they came; `artefacts/` of the lessons. A sweep holds such a folder for each
+`<corpus>-<encoder>-<seed>`, and `pooled/<corpus>-<encoder>.json` over the seeds.
 """
 
 import hashlib
@@ -115,7 +115,7 @@ def _from_kernel(path, start: Path) -> str:
 
 
 def _lesson(path: Path, setting: Setting, run: Path, fingerprint: str, progress) -> str | None:
-    """Execute one lesson into ``run/notebooks``; return what failed, None when all went well."""
+    """Execute one lesson into `run/notebooks`; return what failed, None when all went well."""
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
@@ -161,7 +161,7 @@ def _lesson(path: Path, setting: Setting, run: Path, fingerprint: str, progress)
 
 
 def _collect(run: Path, setting: Setting, shared: str, folder: Path, failed: dict) -> None:
-    """Write ``results.json`` from every lesson whose figures this very code and input made."""
+    """Write `results.json` from every lesson whose figures this very code and input made."""
     notebooks, seconds, cpu, digests = {}, {}, {}, {}
     for name, path in lessons(folder).items():
         kept = None if name in failed else _finished(run, name, _fingerprint(path, shared))
@@ -181,7 +181,7 @@ def run(
     """Run lessons for every setting; return a line for each that failed, after all have run.
 
     Finished lessons with the same inputs are skipped. Nothing half-written is left where it would
-    be read: not by an error, a full disk or Ctrl-C. Raises UsageError or CourseError before the
+    be read: not by an error, a full disk or Ctrl-C. Errors: UsageError or CourseError before the
     first lesson where that is possible.
     """
     chosen = choose(names, folder)

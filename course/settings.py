@@ -33,17 +33,17 @@ class Setting(NamedTuple):
 
 
 def slug(text: str) -> str:
-    """A corpus or encoder as part of a folder name: ``facebook/x-y`` becomes ``facebook_x_y``."""
+    """A corpus or encoder as part of a folder name: `facebook/x-y` becomes `facebook_x_y`."""
     return re.sub(r"[^A-Za-z0-9.+]+", "_", text)[-60:].strip("_.")
 
 
 def lessons(folder: Path = NOTEBOOKS) -> dict[str, Path]:
-    """Lessons ``{"03_calibration": path}`` in reading order."""
+    """Lessons `{"03_calibration": path}` in reading order."""
     return {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
 
 
 def choose(names: list[str], folder: Path = NOTEBOOKS) -> dict[str, Path]:
-    """Lessons by number (``03`` or ``3``), name or file; all when none is named."""
+    """Lessons by number (`03` or `3`), name or file; all when none is named."""
     there = lessons(folder)
     if not there:
         raise CourseError(f"{folder}: no lessons here; run from a clone of the course")
@@ -67,7 +67,7 @@ def read_notebook(path: Path) -> dict:
 
 
 def check_parameters(path: Path) -> None:
-    """CourseError unless the lesson has a ``parameters`` cell with exactly the course's names.
+    """CourseError unless the lesson has a `parameters` cell with exactly the course's names.
 
     papermill only warns of an unknown name, and without the tag the defaults overwrite the values.
     """
@@ -113,7 +113,7 @@ def sweep(corpora_, encoders, seeds, profile="quick") -> list[Setting]:
 
 
 def default_out(settings: list[Setting]) -> Path:
-    """``runs/course`` for the plain course, else a folder named after what is run."""
+    """`runs/course` for the plain course, else a folder named after what is run."""
     if settings == [Setting()]:
         return Path("runs/course")
     parts = (dict.fromkeys(slug(str(s[i])) for s in settings) for i in range(3))

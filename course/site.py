@@ -1,6 +1,6 @@
 """A static site of the executed lessons: the report, the documentation, and a search over all.
 
-It needs no server and no network: ``index.html`` opens from disk too.
+It needs no server and no network: `index.html` opens from disk too.
 """
 
 import json
@@ -64,7 +64,7 @@ def _document(name: str, source: Path, folder: Path) -> None:
 
 
 def _sections(path: Path, folder: Path) -> list[list[str]]:
-    """What the search knows of a page: ``[address, page title, heading, text]`` by section."""
+    """What the search knows of a page: `[address, page title, heading, text]` by section."""
     soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
     address, title = path.relative_to(folder).as_posix(), soup.title.get_text()
     found = [[address, title, title, ""]]
@@ -78,9 +78,9 @@ def _sections(path: Path, folder: Path) -> list[list[str]]:
 
 
 def build(out: Path) -> Path:
-    """Write the site over the run in ``out`` to ``out/site``; return its first page.
+    """Write the site over the run in `out` to `out/site`; return its first page.
 
-    Raises CourseError as the report does.
+    Errors: CourseError as the report does.
     """
     folder = report.build(out).parent
     target, part = out / "site", out / "site.part"

@@ -1,6 +1,6 @@
 """The student edition, made from the lessons: solutions become stubs, checks stay.
 
-In an exercise cell the lines between ``### BEGIN SOLUTION`` and ``### END SOLUTION`` are cut. The
+In an exercise cell the lines between `### BEGIN SOLUTION` and `### END SOLUTION` are cut. The
 comment lines right below BEGIN tell the student what to do; they become the stub's message::
 
     ### BEGIN SOLUTION
@@ -8,10 +8,10 @@ comment lines right below BEGIN tell the student what to do; they become the stu
     return softmax(logits / T)
     ### END SOLUTION
 
-becomes ``raise NotImplementedError("Divide the logits by T, then take the softmax.")``. The next
-code cell below an exercise is its check, and so are those behind it that begin with ``# Step``:
+becomes `raise NotImplementedError("Divide the logits by T, then take the softmax.")`. The next
+code cell below an exercise is its check, and so are those behind it that begin with `# Step`:
 each is a point, so half an answer gets half of them. All get Jupyter's own tag
-``raises-exception``: *Run All* and ``ser-course run`` go on past them.
+`raises-exception`: *Run All* and `ser-course run` go on past them.
 """
 
 import json
@@ -55,7 +55,7 @@ def stub(source: str) -> str:
 
 
 def exercises(nb) -> list[list[int]]:
-    """Cell numbers ``[[exercise, check, …], …]``; CourseError for an exercise without a check."""
+    """Cell numbers `[[exercise, check, …], …]`; CourseError for an exercise without a check."""
     code, found = [i for i, cell in enumerate(nb.cells) if cell.cell_type == "code"], []
     for i in (i for i in code if BEGIN in nb.cells[i].source):
         first, *rest = [j for j in code if j > i] or [i]
@@ -129,8 +129,8 @@ def progress(run: Path) -> list[str]:
 def write(target: Path, folder: Path = NOTEBOOKS, run: Path = RUN) -> list[Path]:
     """Write a folder to hand out: stubbed lessons, and all that they need to run.
 
-    Artefacts and caches of ``run``, where it has any, go with them: nobody trains again. Raises
-    CourseError when ``target`` is not empty: it may hold a student's work.
+    Artefacts and caches of `run`, where it has any, go with them: nobody trains again. Raises
+    CourseError when `target` is not empty: it may hold a student's work.
     """
     target = target.resolve()  # "." has no name
     if target.exists() and (not target.is_dir() or any(target.iterdir())):

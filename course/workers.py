@@ -1,6 +1,6 @@
 """A sweep on several workers, of this machine or of others: Dask distributed, a run a task.
 
-A task is given strings and paths on a folder that all workers share, and runs ``ser-course run`` as
+A task is given strings and paths on a folder that all workers share, and runs `ser-course run` as
 a process of its own, its threads pinned: the figures are those of a run without workers. That
 process ends when its worker does, so that another worker can take the run up.
 """
@@ -31,7 +31,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def one(words: list[str], out: str, where: str, environment: dict[str, str]) -> dict:
-    """Run ``ser-course run *words --out out`` in the folder ``where``; tell how it ended."""
+    """Run `ser-course run *words --out out` in the folder `where`; tell how it ended."""
     import filelock
     from distributed import get_worker
 
@@ -119,10 +119,10 @@ def run(
     workers: int | None = None,
     scheduler: str | None = None,
 ) -> list[str]:
-    """Run a sweep on ``workers`` processes here, or on those of a ``scheduler``.
+    """Run a sweep on `workers` processes here, or on those of a `scheduler`.
 
     Returns a line for each lesson or run that failed. A run that loses its worker is taken up by
-    another one. Raises CourseError when the scheduler does not answer, and as a plain run does.
+    another one. Errors: CourseError when the scheduler does not answer, and as a plain run does.
     """
     lessons = list(choose(names))
     for setting in settings:

@@ -1,4 +1,4 @@
-"""``python -m helpers``: an old name of ``python -m course``."""
+"""`python -m helpers`: an old name of `python -m course`."""
 
 import runpy
 

@@ -8,7 +8,7 @@ CHUNK = 4_000_000  # numbers held at once where all rows together would not fit 
 
 
 def matrix(values, name: str, columns: int | None = None) -> np.ndarray:
-    """``values`` as a finite float array (n, columns); CourseError naming ``name`` otherwise."""
+    """`values` as a finite float array (n, columns); CourseError naming `name` otherwise."""
     array = np.asarray(values)
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float64)
@@ -21,7 +21,7 @@ def matrix(values, name: str, columns: int | None = None) -> np.ndarray:
 
 
 def blocks(rows: int, width: int):
-    """Slices that cut ``rows`` rows of ``width`` numbers each into blocks of about ``CHUNK``.
+    """Slices that cut `rows` rows of `width` numbers each into blocks of about `CHUNK`.
 
     >>> [(block.start, block.stop) for block in blocks(5, width=CHUNK // 2)]
     [(0, 2), (2, 4), (4, 6)]
@@ -31,7 +31,7 @@ def blocks(rows: int, width: int):
 
 
 def probabilities(values, name: str = "probs") -> np.ndarray:
-    """Like ``matrix``, and each row must be a distribution (so that logits are caught).
+    """Like `matrix`, and each row must be a distribution (so that logits are caught).
 
     >>> probabilities([[2.0, -1.0]])
     Traceback (most recent call last):
@@ -44,7 +44,7 @@ def probabilities(values, name: str = "probs") -> np.ndarray:
 
 
 def class_labels(y, rows: int, name: str = "labels", classes: int | None = None) -> np.ndarray:
-    """``y`` as integers (rows,), one a row, none negative, all below ``classes`` if given."""
+    """`y` as integers (rows,), one a row, none negative, all below `classes` if given."""
     labels = np.asarray(y)
     if labels.shape != (rows,) or labels.dtype.kind not in "iu" or (rows and labels.min() < 0):
         raise CourseError(f"{name}: expected {rows} class numbers from 0 up, one a row")
@@ -64,7 +64,7 @@ def pairs(labels, said) -> tuple[np.ndarray, np.ndarray]:
 
 
 def finite(values, name: str = "confidence") -> np.ndarray:
-    """``values`` as floats (n,), one or more, none NaN or infinite."""
+    """`values` as floats (n,), one or more, none NaN or infinite."""
     array = np.asarray(values, dtype=float)
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
         raise CourseError(f"{name}: expected one finite number for each clip")
@@ -72,7 +72,7 @@ def finite(values, name: str = "confidence") -> np.ndarray:
 
 
 def flags(values, shape: tuple, name: str = "correct") -> np.ndarray:
-    """``values`` as booleans of ``shape``: class numbers (-1 among them) are no yes or no."""
+    """`values` as booleans of `shape`: class numbers (-1 among them) are no yes or no."""
     array = np.asarray(values)
     if array.shape != shape:
         raise CourseError(f"{name}: expected a yes or no for each of {shape}, got {array.shape}")
@@ -82,7 +82,7 @@ def flags(values, shape: tuple, name: str = "correct") -> np.ndarray:
 
 
 def positive(value: float, name: str = "temperature") -> float:
-    """``value`` as a float above zero; CourseError naming ``name`` otherwise."""
+    """`value` as a float above zero; CourseError naming `name` otherwise."""
     if not np.isfinite(value) or value <= 0:
         raise CourseError(f"{name}: expected a positive number, got {value}")
     return float(value)

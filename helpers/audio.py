@@ -31,7 +31,7 @@ class _Bytes(io.BytesIO):
 
 
 class AudioError(CourseError):
-    """A file that cannot be used. ``path`` and ``reason`` are kept for reports."""
+    """A file that cannot be used. `path` and `reason` are kept for reports."""
 
     def __init__(self, path: str | Path, reason: str):
         super().__init__(f"{path}: {reason}")
@@ -51,16 +51,16 @@ def load(path: str | Path) -> bytes:
 
 
 def read(path: str | Path, raw: bytes | None = None) -> np.ndarray:
-    """Decode a file of any kind in ``SUFFIXES`` to float32 (n,) at 16 kHz, full scale = 1.
+    """Decode a file of any kind in `SUFFIXES` to float32 (n,) at 16 kHz, full scale = 1.
 
-    ``raw``: the file's bytes, where they have been read already.
+    `raw`: the file's bytes, where they have been read already.
 
     Channels are averaged (a channel of silence halves the level); any other rate is resampled with
     soxr at its high quality. Half a file is not taken for a clip: what ends 0.1 s or more before
     its header says, or goes on with a second recording, is refused. (A header with no size at all,
     which a pipe or a crash leaves, is read to the end of the file.)
 
-    Raises ``AudioError`` when the file is missing, unreadable, empty, cut off, shorter than 0.1 s
+    Errors: AudioError when the file is missing, unreadable, empty, cut off, shorter than 0.1 s
     or longer than 300 s, silent, of a rate outside 4-384 kHz, or holds NaN or infinity.
     """
     blocks, rates = zip(*_blocks(path, load(path) if raw is None else raw, LONGEST_S), strict=True)
@@ -68,9 +68,9 @@ def read(path: str | Path, raw: bytes | None = None) -> np.ndarray:
 
 
 def windows(path: str | Path) -> list[np.ndarray]:
-    """Decode a file of up to two hours in pieces of at most 30 s, each as ``read`` returns it.
+    """Decode a file of up to two hours in pieces of at most 30 s, each as `read` returns it.
 
-    Raises ``AudioError`` as ``read`` does; the file as a whole must be neither short nor silent.
+    Errors: AudioError as `read` does; the file as a whole must be neither short nor silent.
     """
     pieces = [resample(block, rate) for block, rate in _blocks(path, load(path), 7200)]
     check(np.concatenate(pieces), path)
@@ -78,7 +78,7 @@ def windows(path: str | Path) -> list[np.ndarray]:
 
 
 def duration(path: str | Path) -> float:
-    """Return the seconds of a file that ``read`` accepts, without decoding it."""
+    """Return the seconds of a file that `read` accepts, without decoding it."""
     with _open(load(path)) as file:
         return file.frames / file.samplerate
 
@@ -131,7 +131,7 @@ def _blocks(path: str | Path, raw: bytes, longest: float) -> Iterator[tuple[np.n
 
 
 def _promised(file, raw: bytes, got: int) -> int:
-    """Frames that ``file`` should hold by its header, as libsndfile's log of it tells them."""
+    """Frames that `file` should hold by its header, as libsndfile's log of it tells them."""
     log = file.extra_info
     frames = [got, file.frames, *map(int, re.findall(r"^ *Frames +: (\d+)$", log, re.M))]
     frames += map(int, re.findall(rb"^sample_count -i (\d+)", raw[:1024], re.M))  # NIST SPHERE
@@ -155,7 +155,7 @@ def _mono(block: np.ndarray, path: str | Path) -> np.ndarray:
 
 
 def resample(wave: np.ndarray, rate: int) -> np.ndarray:
-    """Bring a mono wave (n,) from ``rate`` Hz to 16 kHz."""
+    """Bring a mono wave (n,) from `rate` Hz to 16 kHz."""
     if rate == SAMPLE_RATE or len(wave) == 0 or not np.isfinite(wave).all():
         return wave
     import soxr
@@ -164,7 +164,7 @@ def resample(wave: np.ndarray, rate: int) -> np.ndarray:
 
 
 def check(wave: np.ndarray, path: str | Path = "this clip") -> np.ndarray:
-    """Return ``wave`` (n,) when it can be used; raise ``AudioError`` saying why when it cannot."""
+    """Return `wave` (n,) when it can be used; raise `AudioError` saying why when it cannot."""
     if wave.ndim != 1:
         raise AudioError(path, f"expected samples in one dimension, got shape {wave.shape}")
     if len(wave) == 0:
@@ -179,7 +179,7 @@ def check(wave: np.ndarray, path: str | Path = "this clip") -> np.ndarray:
 
 
 def report(skipped: list[AudioError], shown: int = 3) -> str:
-    """Return one line on skipped files: how many, which (``shown`` a reason), why; "" for none."""
+    """Return one line on skipped files: how many, which (`shown` a reason), why; "" for none."""
     said = []
     for reason in dict.fromkeys(error.reason for error in skipped):
         names = [error.path.name for error in skipped if error.reason == reason]
@@ -190,12 +190,12 @@ def report(skipped: list[AudioError], shown: int = 3) -> str:
 
 
 def fix_length(wave: np.ndarray, n: int) -> np.ndarray:
-    """Return the first ``n`` samples of ``wave`` (m,), with zeros at the end when it is shorter."""
+    """Return the first `n` samples of `wave` (m,), with zeros at the end when it is shorter."""
     return np.pad(wave[:n], (0, max(0, n - len(wave))))
 
 
 def segments(wave: np.ndarray, length_s: float, hop_s: float) -> np.ndarray:
-    """Cut ``wave`` (n,) into overlapping segments: float32 (m, length_s * 16000).
+    """Cut `wave` (n,) into overlapping segments: float32 (m, length_s * 16000).
 
     Remainder rule: what is left after the last full segment is covered by one more segment that
     ends where the clip ends, so nothing is dropped and no silence is added. A clip shorter than

@@ -12,7 +12,7 @@ from helpers.errors import CourseError
 
 
 def key(*parts) -> str:
-    """SHA-256 over ``parts``: bytes as they are, anything else by its ``repr``."""
+    """SHA-256 over `parts`: bytes as they are, anything else by its `repr`."""
     digest = hashlib.sha256()
     for part in parts:
         raw = part if isinstance(part, bytes) else repr(part).encode()
@@ -29,7 +29,7 @@ def code(*files) -> str:
 
 
 class Cache:
-    """Float32 arrays by key, in ``folder/embeddings.sqlite``.
+    """Float32 arrays by key, in `folder/embeddings.sqlite`.
 
     SQLite writes a row whole or not at all, and its lock makes two processes wait for each
     other. Values are raw float32 bytes beside their shape: nothing is unpickled.
@@ -49,7 +49,7 @@ class Cache:
             db.execute(f"CREATE TABLE IF NOT EXISTS embeddings {columns}")
 
     def get(self, key: str) -> np.ndarray | None:
-        """The array stored under ``key``, or None."""
+        """The array stored under `key`, or None."""
         with self._transaction() as db:
             asked = db.execute("SELECT shape, value FROM embeddings WHERE key = ?", (key,))
             row = asked.fetchone()
@@ -59,7 +59,7 @@ class Cache:
         return np.frombuffer(row[1], dtype="<f4").reshape(shape).copy()
 
     def put(self, arrays: dict[str, np.ndarray]) -> None:
-        """Store ``arrays`` by key, all of them or none."""
+        """Store `arrays` by key, all of them or none."""
         rows = [
             (key, ",".join(map(str, array.shape)), np.asarray(array, "<f4").tobytes())
             for key, array in arrays.items()

@@ -1,7 +1,7 @@
 """Post-hoc calibration of class probabilities, built in lesson 03. Plain arrays only.
 
-``logits (n, K)``, ``y (n,)`` column numbers in ``0..K-1``. Estimators as in scikit-learn: ``fit``,
-``predict_proba``, ``predict``; fitted attributes end in ``_``. Fit on clips that the model was
+`logits (n, K)`, `y (n,)` column numbers in `0..K-1`. Estimators as in scikit-learn: `fit`,
+`predict_proba`, `predict`; fitted attributes end in `_`. Fit on clips that the model was
 neither trained nor stopped on, of speakers it never met. Swapping classes swaps the output columns.
 """
 
@@ -32,12 +32,12 @@ def _checked(logits, y) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _Calibrator(Estimator):
-    """What the three calibrators share: checks, class numbers and ``predict``."""
+    """What the three calibrators share: checks, class numbers and `predict`."""
 
     def fit(self, logits, y, speakers=None):
-        """Fit on ``logits (n, K)`` and ``y (n,)``. CourseError for NaN or labels off the columns.
+        """Fit on `logits (n, K)` and `y (n,)`. CourseError for NaN or labels off the columns.
 
-        ``speakers (n,)``, whose clips these are: only a temperature makes use of them.
+        `speakers (n,)`, whose clips these are: only a temperature makes use of them.
         """
         logits, y = _checked(logits, y)
         self.classes_ = np.arange(logits.shape[1])
@@ -46,14 +46,14 @@ class _Calibrator(Estimator):
         return self
 
     def predict_proba(self, logits):
-        """Calibrated probabilities ``(n, K)``; rows sum to one."""
+        """Calibrated probabilities `(n, K)`; rows sum to one."""
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
         return self._probabilities(matrix(logits, "logits", self.n_features_in_).astype(float))
 
     def predict(self, logits):
-        """Column number ``(n,)`` of the most probable class."""
+        """Column number `(n,)` of the most probable class."""
         return self.predict_proba(logits).argmax(axis=1)
 
 
@@ -63,15 +63,15 @@ class TemperatureScaling(_Calibrator):
     L-BFGS on log T from T = 1. The loss is convex in 1/T, so it has one minimum at most; it has
     none when every clip is right (T falls to 0) or when the true class gets less than the mean
     logit (T grows without end). Both warn. For "every clip right" T is that of smoothed targets,
-    one error in n + 2 clips (Platt 1999); otherwise it stays within ``lowest`` and ``highest``.
+    one error in n + 2 clips (Platt 1999); otherwise it stays within `lowest` and `highest`.
     The largest probability stays where it was, so accuracy does not change.
 
-    A few tuning speakers can be far from the next ones. With ``speakers``, T is the most probable
-    one when log T is standard normal beforehand and each speaker counts as ``clips_a_voice`` clips:
+    A few tuning speakers can be far from the next ones. With `speakers`, T is the most probable
+    one when log T is standard normal beforehand and each speaker counts as `clips_a_voice` clips:
     two voices leave T near 1, many leave it where the likelihood puts it. That prior is ours; its
-    weight was chosen on corpora of no figure of calibration (``tools/choose_prior.py``).
+    weight was chosen on corpora of no figure of calibration (`tools/choose_prior.py`).
 
-    ``temperature_``: the T found.
+    `temperature_`: the T found.
 
     >>> z, y = [[2.0, 0.0]] * 20, [0] * 15 + [1] * 5  # 0.88 sure, right in 15 of 20
     >>> model = TemperatureScaling().fit(z, y)  # softmax(z / T) is 3/4 at T = 2 / log 3
@@ -118,8 +118,8 @@ class TemperatureScaling(_Calibrator):
 class VectorScaling(_Calibrator):
     """p = softmax(w * z + b), one weight and one bias a class (Guo et al. 2017, section 4.2).
 
-    ``pull`` draws w to 1 and b to 0: without it separable data send both to infinity. This small
-    penalty is ours. ``weight_ (K,)``, ``bias_ (K,)``. It can change the arg-max.
+    `pull` draws w to 1 and b to 0: without it separable data send both to infinity. This small
+    penalty is ours. `weight_ (K,)`, `bias_ (K,)`. It can change the arg-max.
 
     >>> z, y = [[0.0, 0.0]] * 20, [0] * 15 + [1] * 5  # no temperature could tell these two apart
     >>> VectorScaling(pull=0).fit(z, y).predict_proba([[0.0, 0.0]]).round(2).tolist()
@@ -155,7 +155,7 @@ class IsotonicCalibration(_Calibrator):
 
     Works on the softmax of the logits. It can change the arg-max and gives exact zeros, which cost
     dearly in log-likelihood. A row that is zero for every class keeps its softmax.
-    ``curves_``: K fitted ``IsotonicRegression``.
+    `curves_`: K fitted `IsotonicRegression`.
 
     >>> z, y = [[1.0, 0.0]] * 10 + [[3.0, 0.0]] * 10, [0, 1] * 5 + [0] * 10
     >>> IsotonicCalibration().fit(z, y).predict_proba([[1.0, 0.0], [3.0, 0.0]]).round(2).tolist()
@@ -179,11 +179,11 @@ class IsotonicCalibration(_Calibrator):
 
 
 def by_turn(calibrator, logits, labels, tune, speakers=None) -> tuple[list, np.ndarray]:
-    """One copy of ``calibrator`` a turn, fitted on that turn's tune part; ``(fitted, probs)``.
+    """One copy of `calibrator` a turn, fitted on that turn's tune part; `(fitted, probs)`.
 
-    ``logits (turns, n, K)``, ``labels`` and ``speakers (n,)``, ``tune``: row numbers of each turn's
-    tune part (known emotions only). ``probs (turns, n, K)``: all clips as each turn's model and
-    calibrator see them; NaN where the turn's model was not asked (``logits`` are NaN there).
+    `logits (turns, n, K)`, `labels` and `speakers (n,)`, `tune`: row numbers of each turn's
+    tune part (known emotions only). `probs (turns, n, K)`: all clips as each turn's model and
+    calibrator see them; NaN where the turn's model was not asked (`logits` are NaN there).
 
     >>> z, y = np.tile([2.0, 0.0], (2, 40, 1)), np.array([0, 0, 0, 1] * 5 + [0, 0, 0, 0, 1] * 4)
     >>> _, probs = by_turn(TemperatureScaling(), z, y, tune=[range(20), range(20, 40)])

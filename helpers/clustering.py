@@ -14,11 +14,11 @@ from helpers.estimators import Estimator
 
 
 class OnlineClustering(Estimator):
-    """Each item joins the most similar cluster, or founds one when no cosine reaches ``threshold``.
+    """Each item joins the most similar cluster, or founds one when no cosine reaches `threshold`.
 
-    Parameters: ``threshold`` (δ, a cosine); ``min_support``: items a cluster needs to be promoted.
-    Fitted: ``prototypes_ (M, H)`` (running means of unit vectors, not unit themselves),
-    ``counts_ (M,)``, ``promoted_ (M,)`` bool, ``labels_`` (of the last ``fit`` or ``partial_fit``).
+    Parameters: `threshold` (δ, a cosine); `min_support`: items a cluster needs to be promoted.
+    Fitted: `prototypes_ (M, H)` (running means of unit vectors, not unit themselves),
+    `counts_ (M,)`, `promoted_ (M,)` bool, `labels_` (of the last `fit` or `partial_fit`).
     The result depends on the order of arrival; a row of zeros has cosine 0 to everything.
 
     >>> OnlineClustering(0.9).fit([[1.0, 0.0], [2.0, 0.1], [0.0, 1.0]]).labels_.tolist()
@@ -32,16 +32,16 @@ class OnlineClustering(Estimator):
         self.min_support = min_support
 
     def fit(self, embeddings, y=None):
-        """Start anew, then ``partial_fit``."""
+        """Start anew, then `partial_fit`."""
         vars(self).pop("counts_", None)
         return self.partial_fit(embeddings)
 
     def fit_predict(self, embeddings, y=None) -> np.ndarray:
-        """``fit``, and the cluster that each row joined: (n,)."""
+        """`fit`, and the cluster that each row joined: (n,)."""
         return self.fit(embeddings).labels_
 
     def partial_fit(self, embeddings, y=None):
-        """Take in ``embeddings (n, H)`` one after the other."""
+        """Take in `embeddings (n, H)` one after the other."""
         if not -1 <= self.threshold <= 1:
             raise CourseError(f"threshold: expected a cosine from -1 to 1, got {self.threshold}")
         used = len(getattr(self, "counts_", ()))
@@ -69,7 +69,7 @@ class OnlineClustering(Estimator):
 
     @property
     def promoted_(self) -> np.ndarray:
-        """(M,) bool: which clusters have ``min_support`` items or more."""
+        """(M,) bool: which clusters have `min_support` items or more."""
         return self.counts_ >= self.min_support
 
     def predict(self, embeddings) -> np.ndarray:
@@ -102,9 +102,9 @@ def _units(embeddings):
 
 
 def supported_silhouette(distances, labels, min_support: int = 5) -> float:
-    """Mean silhouette of ``labels (n,)`` in which only clusters of ``min_support`` items count.
+    """Mean silhouette of `labels (n,)` in which only clusters of `min_support` items count.
 
-    ``distances (n, n)``. An item of a smaller cluster counts 0: the plain mean rewards many tiny
+    `distances (n, n)`. An item of a smaller cluster counts 0: the plain mean rewards many tiny
     clusters, and one stray item beside a heap. 0 with fewer than two clusters large enough.
 
     >>> far = abs(np.subtract.outer([0, 0, 9, 9], [0, 0, 9, 9]))  # two pairs
@@ -121,7 +121,7 @@ def supported_silhouette(distances, labels, min_support: int = 5) -> float:
 
 
 def arrive(items, threshold, order) -> np.ndarray:
-    """Clusters (n,) of ``items (n, H)`` when they arrive in this ``order (n,)`` of row numbers.
+    """Clusters (n,) of `items (n, H)` when they arrive in this `order (n,)` of row numbers.
 
     >>> items = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])  # cosine 0.71 from one to the next
     >>> [arrive(items, 0.7, np.array(order)).tolist() for order in ([0, 1, 2], [2, 1, 0])]
@@ -135,13 +135,13 @@ def arrive(items, threshold, order) -> np.ndarray:
 def choose_similarity(
     embeddings, seed: int = 0, candidates: int = 20, orders: int = 3, min_support: int = 5
 ):
-    """δ without labels: the candidate with the highest ``supported_silhouette`` (cosine).
+    """δ without labels: the candidate with the highest `supported_silhouette` (cosine).
 
     Candidates are quantiles of the cosines between items (embeddings fill a narrow cone: a fixed
-    grid would miss it); the silhouette is averaged over ``orders`` orders of arrival. At most 1,000
+    grid would miss it); the silhouette is averaged over `orders` orders of arrival. At most 1,000
     items are looked at. Returns δ and an array (candidates, 3): δ, mean silhouette, mean number of
     clusters. Of equal silhouettes the smaller δ. When no candidate finds two clusters of
-    ``min_support`` items, δ joins them all, with a warning.
+    `min_support` items, δ joins them all, with a warning.
 
     >>> delta, tried = choose_similarity(np.repeat(np.eye(2), 5, axis=0))  # two heaps, cosine 0
     >>> 0 < delta <= 1, tried[-1].round(3).tolist()

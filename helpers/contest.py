@@ -43,9 +43,9 @@ FIXED = Path(__file__).resolve().parents[1] / "data" / "reference" / "recommende
 
 
 def elsewhere(what: str, corpus: str, encoder: str) -> dict[str, float]:
-    """What the pseudo-unknowns of the main corpora but ``corpus`` gave, a mean by name.
+    """What the pseudo-unknowns of the main corpora but `corpus` gave, a mean by name.
 
-    ``what``: "auroc" of each detector, or "openmax", the F1 of each of its settings, in an enrolled
+    `what`: "auroc" of each detector, or "openmax", the F1 of each of its settings, in an enrolled
     space with nobody enrolled (`tools/fix_recommended.py`). Empty for an encoder never asked.
     """
     kept = json.loads(FIXED.read_text(encoding="utf-8")) if FIXED.is_file() else {}
@@ -55,7 +55,7 @@ def elsewhere(what: str, corpus: str, encoder: str) -> dict[str, float]:
 
 
 def grid(name: str, corpus: str, encoder: str) -> list:
-    """Settings that a detector may choose from in an enrolled space: for most those of ``GRIDS``.
+    """Settings that a detector may choose from in an enrolled space: for most those of `GRIDS`.
 
     The recommended form has none left: the pseudo-unknowns of *other* corpora chose.
     """
@@ -66,7 +66,7 @@ def grid(name: str, corpus: str, encoder: str) -> list:
 
 
 def chosen(name: str, detector) -> str:
-    """``epsilon 0.001, tail 0.1``: what a detector of ``GRIDS[name]`` had to choose, in words.
+    """`epsilon 0.001, tail 0.1`: what a detector of `GRIDS[name]` had to choose, in words.
 
     >>> chosen("odin", ODIN(0.03, 1.0)), chosen("entropy", Confidence("entropy"))
     ('epsilon 0.03, odds 1.0', 'none')
@@ -88,7 +88,7 @@ def case(art, turn: int) -> pseudo.Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A detector on the m test clips of all turns, in the order of ``art.pooled(known=None)``."""
+    """A detector on the m test clips of all turns, in the order of `art.pooled(known=None)`."""
 
     scores: np.ndarray  # (m,); compare them within a turn
     flagged: np.ndarray  # (m,) bool
@@ -100,7 +100,7 @@ class Outcome:
 def run(art, frozen, names=tuple(GRIDS), prevalence=pseudo.PREVALENCE) -> dict[str, Outcome]:
     """Each detector picks settings and threshold on pseudo-unknowns, then scores the test clips.
 
-    ``frozen``: embeddings of the clips of ``art`` before fine-tuning (n, H); of an enrolled one, a
+    `frozen`: embeddings of the clips of `art` before fine-tuning (n, H); of an enrolled one, a
     function of a turn and an emotion's number that gives (n, d) in a space that never met it.
     """
     return judge(art, choose(art, frozen, names, prevalence))
@@ -111,7 +111,7 @@ def choose(art, frozen, names=tuple(GRIDS), prevalence=pseudo.PREVALENCE) -> dic
     """For each detector and turn: its settings, and `pseudo.Found` by them.
 
     In each turn only its own tuning speakers choose, so no test clip and no unknown emotion has a
-    say. ``frozen``: see ``run``.
+    say. `frozen`: see `run`.
     """
     found = {name: [] for name in names}
     for turn in range(art.turns):
@@ -130,7 +130,7 @@ def choose(art, frozen, names=tuple(GRIDS), prevalence=pseudo.PREVALENCE) -> dic
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
 def judge(art, choices) -> dict[str, Outcome]:
-    """Score the test clips of ``art`` by the ``choices`` made on it, or on other voices' clips."""
+    """Score the test clips of `art` by the `choices` made on it, or on other voices' clips."""
     outcomes, cases = {}, [case(art, turn) for turn in range(art.turns)]
     for name, turns in choices.items():
         rows = []

@@ -22,9 +22,9 @@ REQUIRED = (
 
 
 class Corpus(NamedTuple):
-    """What a student must know before asking for a corpus: a table of ``data/catalogue.toml``.
+    """What a student must know before asking for a corpus: a table of `data/catalogue.toml`.
 
-    ``example``: how a clip is named. ``open_audio``: clips and pictures of clips may be published
+    `example`: how a clip is named. `open_audio`: clips and pictures of clips may be published
     (it decides what is committed).
     """
 
@@ -43,12 +43,12 @@ CORPORA = {
 
 
 def root() -> Path:
-    """Return the folder of the corpora: ``SER_CORPORA``, or ``data/corpora`` in the repository."""
+    """Return the folder of the corpora: `SER_CORPORA`, or `data/corpora` in the repository."""
     return Path(os.environ.get("SER_CORPORA") or REPOSITORY / "data" / "corpora").resolve()
 
 
 def folder(name: str) -> Path:
-    """Return the folder in which a corpus lies, there or not; ``CourseError`` for unknown names."""
+    """Return the folder in which a corpus lies, there or not; `CourseError` for unknown names."""
     if name not in CORPORA:
         raise CourseError(
             f"unknown corpus '{name}'{nearest(name, CORPORA)}; "
@@ -63,7 +63,7 @@ def available(name: str) -> bool:
 
 
 def parts(spec: str) -> list[str]:
-    """Split corpora joined by ``+``; a ``+`` in the path of a folder is no joint."""
+    """Split corpora joined by `+`; a `+` in the path of a folder is no joint."""
     found: list[str] = []
     for part in spec.split("+"):
         whole = f"{found[-1]}+{part}" if found else part
@@ -76,9 +76,9 @@ def parts(spec: str) -> list[str]:
 
 
 def present(spec: str) -> tuple[str, list[str]]:
-    """Split corpora joined by ``+`` into those that are here, joined again, and the absent ones.
+    """Split corpora joined by `+` into those that are here, joined again, and the absent ones.
 
-    When nothing is here, ``spec`` comes back whole: ``frame`` then says what is missing.
+    When nothing is here, `spec` comes back whole: `frame` then says what is missing.
     """
     absent = [p for p in parts(spec) if not p.startswith("folder:") and not available(p)]
     here = [p for p in parts(spec) if p not in absent]
@@ -86,20 +86,20 @@ def present(spec: str) -> tuple[str, list[str]]:
 
 
 def open_audio(spec: str) -> bool:
-    """Say whether clips of every corpus in ``spec`` may be shown in what gets published."""
+    """Say whether clips of every corpus in `spec` may be shown in what gets published."""
     return all(part in CORPORA and CORPORA[part].open_audio for part in parts(spec))
 
 
 def frame(spec: str) -> pd.DataFrame:
-    """Return the utterances of a corpus as a table, a row an utterance, sorted by ``utterance``.
+    """Return the utterances of a corpus as a table, a row an utterance, sorted by `utterance`.
 
-    ``spec``: a name, ``folder:PATH``, or several joined by ``+``. Columns: ``path`` (absolute),
-    ``utterance`` (unique id, ``corpus/relative/stem``), ``corpus``, ``speaker`` (``corpus/id``),
-    ``gender`` (female, male, unknown), ``language`` (ISO 639-1), ``emotion`` (canonical),
-    ``sentence``; where the corpus has them ``intensity``, ``votes`` (dict of counts by emotion),
-    ``pleasure, arousal, dominance`` (-1 to 1), and what else a folder's CSV holds.
-    A warning counts and names what is left out (``survey`` returns it), and says of a folder which
-    names were taken for speakers. Raises ``CourseError`` when a corpus is unknown, absent or empty.
+    `spec`: a name, `folder:PATH`, or several joined by `+`. Columns: `path` (absolute),
+    `utterance` (unique id, `corpus/relative/stem`), `corpus`, `speaker` (`corpus/id`),
+    `gender` (female, male, unknown), `language` (ISO 639-1), `emotion` (canonical),
+    `sentence`; where the corpus has them `intensity`, `votes` (dict of counts by emotion),
+    `pleasure, arousal, dominance` (-1 to 1), and what else a folder's CSV holds.
+    A warning counts and names what is left out (`survey` returns it), and says of a folder which
+    names were taken for speakers. Errors: CourseError when a corpus is unknown, absent or empty.
     """
     table, _, notes = survey(spec)
     for note in notes:
@@ -108,7 +108,7 @@ def frame(spec: str) -> pd.DataFrame:
 
 
 def survey(spec: str) -> tuple[pd.DataFrame, list[AudioError], list[str]]:
-    """Return the table of ``frame``, an error for each audio file not in it, and what to tell."""
+    """Return the table of `frame`, an error for each audio file not in it, and what to tell."""
     if len(set(parts(spec))) < len(parts(spec)):
         raise CourseError(f"corpus '{spec}' names the same corpus twice")
     each, left_out, notes = zip(*map(_one, parts(spec)), strict=True)
@@ -122,7 +122,7 @@ def survey(spec: str) -> tuple[pd.DataFrame, list[AudioError], list[str]]:
 
 
 def load(spec: str):
-    """Return the same table as ``frame`` as a ``datasets.Dataset``."""
+    """Return the same table as `frame` as a `datasets.Dataset`."""
     import datasets
 
     return datasets.Dataset.from_list(frame(spec).to_dict("records"))
@@ -166,7 +166,7 @@ def _one(part: str) -> tuple[pd.DataFrame, list[AudioError], str]:
 
 
 def _account(rows: list[dict], tree: Tree) -> list[dict]:
-    """Give every clip of ``tree`` that is not among ``rows`` a reason; return rows of somebody.
+    """Give every clip of `tree` that is not among `rows` a reason; return rows of somebody.
 
     Clips without a speaker may be anybody's: beside others that have one they are left out, for
     they could put one voice on both sides of a split.

@@ -1,14 +1,14 @@
 """Detectors: scores that say "unknown", from plain arrays. Higher = more unknown, everywhere.
 
 Derived in lessons 05 (entropy, maximum probability, margin, MaxLogit, energy), 08 (triplet
-thresholds) and 13. All of them, those of ``distances`` and those of ``openmax`` are used alike::
+thresholds) and 13. All of them, those of `distances` and those of `openmax` are used alike::
 
     detector.fit(embeddings, logits, y)         # clips that the model was trained on
     detector.fit_held(embeddings, logits, y)    # clips of speakers that it never met
     detector.score_samples(embeddings, logits)  # (n,)
 
-``embeddings (n, H)``, ``logits (n, K)``, ``y (n,)`` in 0..K-1: each takes from them what it needs.
-Thresholds come from pseudo-unknowns, at a stated prevalence: ``pseudo.tune``, ``pseudo.threshold``.
+`embeddings (n, H)`, `logits (n, K)`, `y (n,)` in 0..K-1: each takes from them what it needs.
+Thresholds come from pseudo-unknowns, at a stated prevalence: `pseudo.tune`, `pseudo.threshold`.
 """
 
 import warnings
@@ -23,9 +23,9 @@ from helpers.estimators import Estimator
 
 
 class Detector(Estimator):
-    """What every detector has; a subclass overrides what it needs, and ``score_samples``.
+    """What every detector has; a subclass overrides what it needs, and `score_samples`.
 
-    ``fit_held`` sets attributes and changes none in place, so that copies may share a ``fit``.
+    `fit_held` sets attributes and changes none in place, so that copies may share a `fit`.
     """
 
     kind = "outlier_detector"
@@ -33,7 +33,7 @@ class Detector(Estimator):
     def fit(self, embeddings, logits, y, head=None):
         """Learn from clips that the model was trained on.
 
-        ``head``: weight (K, H) and bias (K,) with logits = embeddings @ weight.T + bias.
+        `head`: weight (K, H) and bias (K,) with logits = embeddings @ weight.T + bias.
         """
         return self
 
@@ -47,14 +47,14 @@ class Detector(Estimator):
 
 
 def needed(head, name: str):
-    """``head`` as it is; CourseError where a detector that needs it was not given one."""
+    """`head` as it is; CourseError where a detector that needs it was not given one."""
     if head is None:
         raise CourseError(f"{name}: give head=(weight, bias): it asks for other logits")
     return head
 
 
 def in_blocks(score, rows) -> np.ndarray:
-    """``score`` of all ``rows``, block by block: many need little more memory than they take."""
+    """`score` of all `rows`, block by block: many need little more memory than they take."""
     return np.concatenate([score(rows[block]) for block in blocks(*rows.shape)])
 
 
@@ -64,7 +64,7 @@ def in_blocks(score, rows) -> np.ndarray:
 def mean_probabilities(segment_logits, owner, temperature: float = 1.0) -> np.ndarray:
     """Mean over segments of the temperature-scaled softmax (source 1, 6.1): (S, K) -> (n, K).
 
-    ``owner (S,)`` holds the row 0..n-1 that a segment belongs to; no row may be without one.
+    `owner (S,)` holds the row 0..n-1 that a segment belongs to; no row may be without one.
 
     >>> mean_probabilities([[0.0, 0.0], [99.0, 0.0], [0.0, 0.0]], [0, 0, 1]).round(3).tolist()
     [[0.75, 0.25], [0.5, 0.5]]
@@ -140,7 +140,7 @@ OF_LOGITS = {"maxlogit": max_logit, "energy": energy}
 class Confidence(Detector):
     """One of the scores above as a detector; nothing is fitted (lesson 05).
 
-    ``score``: "entropy", "msp" or "margin" of softmax(z / T); "maxlogit" or "energy" of z / T.
+    `score`: "entropy", "msp" or "margin" of softmax(z / T); "maxlogit" or "energy" of z / T.
 
     >>> Confidence("msp").score_samples(None, [[0.0, 0.0]]).tolist()
     [0.5]
@@ -151,7 +151,7 @@ class Confidence(Detector):
         self.temperature = temperature
 
     def score_samples(self, embeddings, logits) -> np.ndarray:
-        """The score of each row of ``logits``; ``embeddings`` are not looked at."""
+        """The score of each row of `logits`; `embeddings` are not looked at."""
         logits = matrix(logits, "logits") / positive(self.temperature)
         if self.score in OF_LOGITS:
             return OF_LOGITS[self.score](logits)
@@ -164,9 +164,9 @@ class Confidence(Detector):
 class TripletThresholds(Detector):
     """Accept above η, reject below μ = ε η, and in between ask the lead δ (source 2, eq. 1-3).
 
-    Parameters: ``epsilon`` (ε, in (0, 1]), ``rho`` (ρ, 0 or more); the source gives neither.
-    Confidences are softmax(z / ``temperature``). Fitted by ``fit_held`` on correctly classified
-    rows: ``eta_``, ``mu_``, ``delta_``, each (K,).
+    Parameters: `epsilon` (ε, in (0, 1]), `rho` (ρ, 0 or more); the source gives neither.
+    Confidences are softmax(z / `temperature`). Fitted by `fit_held` on correctly classified
+    rows: `eta_`, `mu_`, `delta_`, each (K,).
     The source does not say what happens when p_l < μ_l and another p_k >= μ_k. Here "unknown if
     *all* are below μ" is read to the letter: the lead then decides, as it does in between.
     A class without a correct row takes the mean of the others' η and lead, with a warning.
@@ -183,7 +183,7 @@ class TripletThresholds(Detector):
         self.temperature = temperature
 
     def fit_held(self, embeddings, logits, y):
-        """``logits (n, K)``, ``y (n,)``. CourseError when no row at all is correct."""
+        """`logits (n, K)`, `y (n,)`. CourseError when no row at all is correct."""
         if not 0 < self.epsilon <= 1 or not self.rho >= 0:
             raise CourseError(f"expected 0 < epsilon <= 1 and rho >= 0: {self.epsilon}, {self.rho}")
         probs = self._confidences(logits)
@@ -230,15 +230,15 @@ class TripletThresholds(Detector):
 class Oracle(Detector):
     """What a linear model would know that was taught the unknown: a roof, never a result.
 
-    ``fit`` takes rows of unknown emotions too, their ``y`` -1, of other speakers than are scored.
-    ``strength``: C of the probe. Fitted: ``weight_ (H,)``, ``bias_``.
+    `fit` takes rows of unknown emotions too, their `y` -1, of other speakers than are scored.
+    `strength`: C of the probe. Fitted: `weight_ (H,)`, `bias_`.
     """
 
     def __init__(self, strength=1e-2):
         self.strength = strength
 
     def fit(self, embeddings, logits, y, head=None):
-        """``embeddings (n, H)``, ``y (n,)``: -1 is unknown."""
+        """`embeddings (n, H)`, `y (n,)`: -1 is unknown."""
         weight, bias = probe.fit(matrix(embeddings, "embeddings"), np.asarray(y) < 0, self.strength)
         self.weight_, self.bias_ = weight[1] - weight[0], bias[1] - bias[0]
         return self

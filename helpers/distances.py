@@ -1,7 +1,7 @@
 """Detectors that ask how far a clip lies from what was taught. Higher = more unknown.
 
 Built in lesson 06 (Mahalanobis, and the slip of its scale) and compared in lesson 13; the interface
-is that of ``detectors``. Spaces: "unit" divides each row by its length; "scaled" standardises by
+is that of `detectors`. Spaces: "unit" divides each row by its length; "scaled" standardises by
 the training rows, for Ledoit and Wolf shrink towards μ I and a few loud dimensions would decide;
 where columns are more than rows it keeps the first principal components, one for every two rows;
 "sphere" standardises and divides by the length; "raw" leaves rows as they are.
@@ -19,10 +19,10 @@ from helpers.errors import CourseError
 class Mahalanobis(Detector):
     """Distance to Gaussian classes, their covariances full as in source 1 (6.2), or one for all.
 
-    Parameters: ``covariance`` "tied" (one Ledoit-Wolf estimate from all rows less their class mean)
-    or "full" (one a class, plus ``epsilon`` I); ``space``: see above.
-    Fitted: ``means_ (K, d)``, ``whiteners_``: 1 or K lower triangles W (d, d) with Σ⁻¹ = Wᵀ W.
-    A class of one row has no covariance of its own: "full" then leaves ``epsilon`` I.
+    Parameters: `covariance` "tied" (one Ledoit-Wolf estimate from all rows less their class mean)
+    or "full" (one a class, plus `epsilon` I); `space`: see above.
+    Fitted: `means_ (K, d)`, `whiteners_`: 1 or K lower triangles W (d, d) with Σ⁻¹ = Wᵀ W.
+    A class of one row has no covariance of its own: "full" then leaves `epsilon` I.
 
     >>> rows, y = np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]]), np.zeros(4, dtype=int)
     >>> model = Mahalanobis(space="raw").fit(rows, None, y)  # Σ = I / 2
@@ -36,7 +36,7 @@ class Mahalanobis(Detector):
         self.space = space
 
     def fit(self, embeddings, logits, y, head=None):
-        """``embeddings (n, H)``, ``y (n,)``; every class 0..max(y) needs a row (CourseError)."""
+        """`embeddings (n, H)`, `y (n,)`; every class 0..max(y) needs a row (CourseError)."""
         from sklearn.covariance import ledoit_wolf
 
         if self.covariance not in ("tied", "full"):
@@ -73,7 +73,7 @@ class Mahalanobis(Detector):
         return self.distances(embeddings)
 
     def score_samples(self, embeddings, logits=None) -> np.ndarray:
-        """The lowest of ``class_scores``: how unlike the nearest class."""
+        """The lowest of `class_scores`: how unlike the nearest class."""
         return self.class_scores(embeddings).min(axis=1)
 
     def _placed(self, rows):
@@ -83,7 +83,7 @@ class Mahalanobis(Detector):
 class RelativeMahalanobis(Mahalanobis):
     """min_k d_k² - d_0², d_0 from one Gaussian over all rows (Ren et al. 2021, arXiv 2106.09022).
 
-    Fitted also: ``background_``, the Gaussian of d_0.
+    Fitted also: `background_`, the Gaussian of d_0.
 
     >>> rows, y = np.array([[-3.0], [-1.0], [1.0], [3.0]]), np.array([0, 0, 1, 1])
     >>> model = RelativeMahalanobis(space="raw").fit(rows, None, y)  # variances 1 and 5
@@ -92,7 +92,7 @@ class RelativeMahalanobis(Mahalanobis):
     """
 
     def fit(self, embeddings, logits, y, head=None):
-        """As ``Mahalanobis``; the background takes all rows as one class."""
+        """As `Mahalanobis`; the background takes all rows as one class."""
         background = Mahalanobis(**self.get_params())
         self.background_ = background.fit(embeddings, logits, np.zeros(len(embeddings), dtype=int))
         return super().fit(embeddings, logits, y)
@@ -124,9 +124,9 @@ class ViM(Detector):
     """α |x_⊥| - log Σ exp z: what the training rows do not span, against the energy.
 
     Wang et al. 2022, arXiv 2203.10807, eq. 7 and 9-11. x: standardised rows (ours) less the origin
-    o = -W⁺ b of the head; x_⊥: what lies outside their ``dimensions`` first directions; α: mean
-    largest logit over mean |x_⊥|, of the training rows. ``fit`` needs the ``head``.
-    Fitted: ``scaler_``, ``origin_ (H,)``, ``directions_ (dimensions, H)``, ``alpha_``.
+    o = -W⁺ b of the head; x_⊥: what lies outside their `dimensions` first directions; α: mean
+    largest logit over mean |x_⊥|, of the training rows. `fit` needs the `head`.
+    Fitted: `scaler_`, `origin_ (H,)`, `directions_ (dimensions, H)`, `alpha_`.
 
     >>> rows, head = np.array([[3.0, 1.0], [-3.0, 1.0], [0.0, -2.0]]), (np.eye(2), np.zeros(2))
     >>> virtual = ViM(1).fit(rows, rows, None, head).score_samples(rows, rows) - energy(rows)
@@ -139,7 +139,7 @@ class ViM(Detector):
         self.temperature = temperature
 
     def fit(self, embeddings, logits, y, head=None):
-        """``embeddings (n, H)``, ``logits (n, K)`` and ``head``; CourseError without one."""
+        """`embeddings (n, H)`, `logits (n, K)` and `head`; CourseError without one."""
         from sklearn.preprocessing import StandardScaler
         from sklearn.utils.extmath import randomized_svd
 
@@ -169,9 +169,9 @@ class ViM(Detector):
 
 
 class NearestNeighbours(Detector):
-    """Distance to the ``k``-th nearest training row, rows at unit length (Sun et al. 2022).
+    """Distance to the `k`-th nearest training row, rows at unit length (Sun et al. 2022).
 
-    arXiv 2204.06507; standardised first (ours): space "sphere". Fitted: ``space_``, ``search_``. A
+    arXiv 2204.06507; standardised first (ours): space "sphere". Fitted: `space_`, `search_`. A
     training row counts itself as its nearest.
 
     >>> rows = np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
@@ -184,7 +184,7 @@ class NearestNeighbours(Detector):
         self.k = k
 
     def fit(self, embeddings, logits, y, head=None):
-        """``embeddings (n, H)``, at least ``k`` rows."""
+        """`embeddings (n, H)`, at least `k` rows."""
         from sklearn.neighbors import NearestNeighbors
 
         embeddings = matrix(embeddings, "embeddings")

@@ -60,7 +60,7 @@ KNOWN_IN = {"esd": ("neutral", "happy", "sad", "angry")}
 
 
 def plain(text: object) -> str:
-    """Return ``text`` in one Unicode form (NFC), single blanks, nothing of no width: one name."""
+    """Return `text` in one Unicode form (NFC), single blanks, nothing of no width: one name."""
     seen = "".join(c for c in str(text) if category(c) != "Cf")
     return " ".join(normalize("NFC", seen).split())
 
@@ -68,7 +68,7 @@ def plain(text: object) -> str:
 def canonical(name: str) -> str:
     """Return the canonical emotion for a label in any case.
 
-    Raises ``CourseError`` when the label is not in the table.
+    Errors: CourseError when the label is not in the table.
 
     >>> canonical("Fear")
     'fearful'
@@ -83,7 +83,7 @@ def canonical(name: str) -> str:
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the distinct canonical names among ``names``, in the order of ``EMOTIONS``.
+    """Return the distinct canonical names among `names`, in the order of `EMOTIONS`.
 
     >>> in_order(["sad", "neutral", "sad"])
     ('neutral', 'sad')
@@ -97,7 +97,7 @@ def partition(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Split the emotions of a corpus into (known, unknown), both in canonical order.
 
-    ``known``: what to teach, in any spelling of the table; else ``KNOWN`` (``KNOWN_IN`` lists
+    `known`: what to teach, in any spelling of the table; else `KNOWN` (`KNOWN_IN` lists
     exceptions). What the corpus lacks is passed over, and the rest is unknown. With fewer than two
     known ones there is nothing to classify: then all are known.
     """

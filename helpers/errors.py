@@ -12,12 +12,12 @@ class CourseError(Exception):
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with what breaks a line, or is no UTF-8, escaped: names may hold both."""
+    """Return `text` with what breaks a line, or is no UTF-8, escaped: names may hold both."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def nearest(name: str, options: Iterable[str]) -> str:
-    """Return the option closest to ``name`` as a question, or an empty string when none is close.
+    """Return the option closest to `name` as a question, or an empty string when none is close.
 
     >>> nearest("emodv", ["emodb", "ravdess"])
     " (did you mean 'emodb'?)"

@@ -4,9 +4,9 @@ import inspect
 
 
 class Estimator:
-    """``get_params``, ``set_params`` and tags, so that ``sklearn.base.clone`` and searches work.
+    """`get_params`, `set_params` and tags, so that `sklearn.base.clone` and searches work.
 
-    Parameters are those of ``__init__``, kept by name; fitted attributes end in ``_``.
+    Parameters are those of `__init__`, kept by name; fitted attributes end in `_`.
 
     >>> from helpers.detectors import Confidence
     >>> Confidence().set_params(score="msp")

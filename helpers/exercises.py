@@ -6,10 +6,10 @@ from unittest.mock import patch
 
 
 def unaided(answer, *helpers):
-    """Return ``answer``, a student's function, made to do without the ``helpers`` that solve it.
+    """Return `answer`, a student's function, made to do without the `helpers` that solve it.
 
-    While it runs, each of ``helpers`` (functions or classes) refuses, under every name that
-    ``answer`` could call it by: AssertionError with a friendly word.
+    While it runs, each of `helpers` (functions or classes) refuses, under every name that
+    `answer` could call it by: AssertionError with a friendly word.
     """
 
     def refuse(*_, **__):

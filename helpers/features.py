@@ -61,11 +61,11 @@ def f0(wave: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def mfcc_of_files(
     paths: Sequence[str | Path], cache: str | Path | None = None, progress: bool = True
 ) -> tuple[list[np.ndarray], np.ndarray, list[audio.AudioError]]:
-    """Return ``(frames, kept, skipped)`` for audio files.
+    """Return `(frames, kept, skipped)` for audio files.
 
-    ``frames``: ``mfcc`` of each, a list of float32 (39, frames); ``kept`` int (n,): which paths
-    they belong to; ``skipped``: the others and why. ``cache`` names a folder in which they are kept
-    by the bytes of their file. Raises ``CourseError`` when no file can be used.
+    `frames`: `mfcc` of each, a list of float32 (39, frames); `kept` int (n,): which paths
+    they belong to; `skipped`: the others and why. `cache` names a folder in which they are kept
+    by the bytes of their file. Errors: CourseError when no file can be used.
     """
     paths, store = list(paths), Cache(cache) if cache else None
 
@@ -99,6 +99,6 @@ def mfcc_of_files(
 def mfcc_statistics(
     paths: Sequence[str | Path], cache: str | Path | None = None, progress: bool = True
 ) -> tuple[np.ndarray, np.ndarray, list[audio.AudioError]]:
-    """Return ``mfcc_of_files`` with the ``statistics`` of each in place of frames: (n, 78)."""
+    """Return `mfcc_of_files` with the `statistics` of each in place of frames: (n, 78)."""
     frames, kept, skipped = mfcc_of_files(paths, cache, progress)
     return np.stack([statistics(each) for each in frames]), kept, skipped

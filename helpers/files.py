@@ -20,7 +20,7 @@ def replacing(path):
 
 
 def write_json(path, content) -> None:
-    """Write ``content`` as JSON, whole or not at all; ValueError for NaN in it."""
+    """Write `content` as JSON, whole or not at all; ValueError for NaN in it."""
     with replacing(path) as temporary:
         text = json.dumps(content, indent=1, allow_nan=False) + "\n"
         temporary.write_text(text, encoding="utf-8")

@@ -3,7 +3,7 @@
 The question that an interval answers: what would *these* fitted models score, on average, on as
 many **new speakers** recorded alike? Fitting them again is not covered. Where few clips raise a
 figure (an ECE is never zero) the interval is about the raised figure. What it holds at 4, 6, 10 and
-24 speakers: ``tools/simulate_intervals.py``.
+24 speakers: `tools/simulate_intervals.py`.
 """
 
 import numpy as np
@@ -15,20 +15,20 @@ LEVEL = 0.95
 
 
 def interval(metric, *arrays, speakers, turns=None, limits=(-np.inf, np.inf)):
-    """Return ``(value, low, high)`` of ``metric(*arrays)`` by a delete-one-speaker jackknife.
+    """Return `(value, low, high)` of `metric(*arrays)` by a delete-one-speaker jackknife.
 
-    ``arrays``: what ``metric`` takes, a row a clip; ``speakers (n,)`` own the rows. With
-    ``turns (n,)`` the metric is taken within each turn, whose scores one model made, and averaged;
+    `arrays`: what `metric` takes, a row a clip; `speakers (n,)` own the rows. With
+    `turns (n,)` the metric is taken within each turn, whose scores one model made, and averaged;
     a turn where it is undefined is left out. Every speaker gives a pseudo-value (Tukey 1958): the
     figure of all m speakers of its turn times m, less the figure without that one times m - 1. All
     together they are one sample, and the interval is a t interval of their mean. A turn that is
     undefined without one of its speakers counts as one speaker.
 
-    Two finite ``limits`` make it a score interval (Wilson 1927): a share near 0 or 1 varies less.
+    Two finite `limits` make it a score interval (Wilson 1927): a share near 0 or 1 varies less.
     One that is at its limit for every speaker shows no speaker who differs, and gets what so many
     units can tell. Two or three speakers are two or three units, whatever they differ in; from four
     on a speaker's clips are, up to 42: so far the simulation bears it out. One finite limit cuts.
-    ``metric`` may return an array (a curve; NaN where undefined): so do all three. Below two
+    `metric` may return an array (a curve; NaN where undefined): so do all three. Below two
     speakers the ends are None, in an array NaN.
 
     >>> few = interval(np.mean, [0.2, 0.6, 0.4], speakers=[*"abc"])
@@ -58,10 +58,10 @@ def interval(metric, *arrays, speakers, turns=None, limits=(-np.inf, np.inf)):
 
 
 def paired(metric, first, second, *shared, speakers, turns=None, most=np.inf):
-    """Return ``(difference, low, high)``: ``metric(first, *shared) - metric(second, *shared)``.
+    """Return `(difference, low, high)`: `metric(first, *shared) - metric(second, *shared)`.
 
     Both on the same clips, so what a speaker does to both cancels. No difference is larger than
-    ``most`` (1 for two shares): from two or three speakers the ends could be, and are cut.
+    `most` (1 for two shares): from two or three speakers the ends could be, and are cut.
 
     >>> found = paired(np.mean, [0.9, 0.5, 0.1], [0.8, 0.4, 0.0], speakers=[*"abc"])
     >>> [round(x, 6) for x in found]  # the speakers differ, the difference does not
@@ -94,7 +94,7 @@ def _pseudo_values(metric, arrays, speakers):
 
 
 def _of_mean(turns, limits, clips):
-    """``(value, low, high)`` of the mean over ``turns`` of ``(value, pseudo-values (m,))``."""
+    """`(value, low, high)` of the mean over `turns` of `(value, pseudo-values (m,))`."""
     from scipy.stats import t
 
     turns = [(v, p if np.isfinite(p).all() else np.array([v])) for v, p in turns if np.isfinite(v)]

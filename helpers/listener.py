@@ -40,7 +40,7 @@ class View(namedtuple("View", FITTED)):
     def strangeness(self, u, taught) -> np.ndarray:
         """Least squared distance of u (m, d) to a centre, less the deviation: (m,).
 
-        As ``distances.MinMinusStd``. Centres ``taught`` since count as near, not in the deviation.
+        As `distances.MinMinusStd`. Centres `taught` since count as near, not in the deviation.
         """
         old, new = (cdist(u @ self.whitener.T, c @ self.whitener.T) for c in (self.centres, taught))
         return np.hstack([old, new]).min(axis=1) ** 2 - (old**2).std(axis=1)
@@ -89,7 +89,7 @@ def rehearsal(centres, whitener) -> tuple[np.ndarray, np.ndarray]:
 def learn(head, Z, y, rates, steps=30) -> np.ndarray:
     """The head (K, d + 1) after gradient steps on Z (m, d + 1) of classes y (m,) (lesson 10).
 
-    ``rates (K,)``: one a class. Each class has one weight, however many clips it has.
+    `rates (K,)`: one a class. Each class has one weight, however many clips it has.
     """
     share = 1 / np.bincount(y, minlength=len(head))[y] / len(np.unique(y))
     target, size = np.eye(len(head))[y], np.mean((Z**2).sum(axis=1))
@@ -100,12 +100,12 @@ def learn(head, Z, y, rates, steps=30) -> np.ndarray:
 
 
 class Listener:
-    """Hears clips ``X (m, H)``, of a ``voice`` that was enrolled or of anybody ("").
+    """Hears clips `X (m, H)`, of a `voice` that was enrolled or of anybody ("").
 
-    ``classes``: K names; ``views``: a ``View`` without voices and one with; ``voice``: a fitted
-    ``Voice``; ``pad``: {emotion: vector}; ``delta``: the cosine that joins a cluster (lesson 07).
-    Fitted: ``names_`` (the classes, then what was taught), ``voices_``, ``sizes_`` of the clusters.
-    All follows from ``notes``, a list of ``Note``; methods that change them return the listener.
+    `classes`: K names; `views`: a `View` without voices and one with; `voice`: a fitted
+    `Voice`; `pad`: {emotion: vector}; `delta`: the cosine that joins a cluster (lesson 07).
+    Fitted: `names_` (the classes, then what was taught), `voices_`, `sizes_` of the clusters.
+    All follows from `notes`, a list of `Note`; methods that change them return the listener.
     """
 
     def __init__(self, classes, views, voice, pad, delta):

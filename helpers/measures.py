@@ -1,8 +1,8 @@
 """What each figure is: description, unit, what a source claims, what the course aims at.
 
-One file, ``data/measures.json``: the lessons' tables, the report, the pages of the reference runs
-and their exports read it. A lesson's table shows its figures that have ``claimed`` (a number, or
-what the source says instead), in the order of the file. A key with a ``*`` is a family.
+One file, `data/measures.json`: the lessons' tables, the report, the pages of the reference runs
+and their exports read it. A lesson's table shows its figures that have `claimed` (a number, or
+what the source says instead), in the order of the file. A key with a `*` is a family.
 """
 
 import json
@@ -31,7 +31,7 @@ def lessons() -> dict[str, dict]:
 
 
 def of_lesson(lesson: str) -> dict[str, dict]:
-    """Every figure of a lesson by key: ``{what, unit[, claimed, source, why]}``."""
+    """Every figure of a lesson by key: `{what, unit[, claimed, source, why]}`."""
     if lesson not in lessons():
         raise CourseError(f"{PATH.name} knows no lesson '{lesson}'{nearest(lesson, lessons())}")
     return lessons()[lesson]
@@ -50,10 +50,10 @@ def measure(lesson: str, key: str) -> dict:
 
 
 def aims() -> list[dict]:
-    """What the course set itself beforehand: ``lesson, key`` and ``above`` or ``below`` a bound."""
+    """What the course set itself beforehand: `lesson, key` and `above` or `below` a bound."""
     return list(_file()["aims"])
 
 
 def page(name: str) -> list[tuple[str, str]]:
-    """``(lesson, key)`` of each row of a table of the reference runs."""
+    """`(lesson, key)` of each row of a table of the reference runs."""
     return [tuple(row.split("/")) for row in _file()["pages"][name]]

@@ -1,8 +1,8 @@
 """Scores of predictions, confidences and unknown-detectors. Arrays in, floats out.
 
-Shapes: ``probs (n, K)`` class probabilities, ``labels (n,)`` column numbers in ``0..K-1``,
-``confidence (n,)`` in 0..1, ``correct (n,)`` bool, ``scores (n,)`` where **higher = more unknown**,
-``unknown (n,)`` bool. Calibration: lessons 03 and 04. Unknown emotions: lesson 05 on.
+Shapes: `probs (n, K)` class probabilities, `labels (n,)` column numbers in `0..K-1`,
+`confidence (n,)` in 0..1, `correct (n,)` bool, `scores (n,)` where **higher = more unknown**,
+`unknown (n,)` bool. Calibration: lessons 03 and 04. Unknown emotions: lesson 05 on.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SMALLEST = 1e-12  # a probability of zero on the true class costs -log(1e-12) = 
 
 
 def uar(labels, predicted) -> float:
-    """Unweighted average recall: the mean over the classes in ``labels`` of each class' recall.
+    """Unweighted average recall: the mean over the classes in `labels` of each class' recall.
 
     >>> uar(["sad", "sad", "angry"], ["sad", "angry", "angry"])  # (1/2 + 1) / 2
     0.75
@@ -32,7 +32,7 @@ def uar(labels, predicted) -> float:
 
 @dataclass(frozen=True)
 class Bins:
-    """Reliability bins: ``edges (b + 1,)``; counts, accuracy, confidence ``(b,)``, NaN if empty."""
+    """Reliability bins: `edges (b + 1,)`; counts, accuracy, confidence `(b,)`, NaN if empty."""
 
     edges: np.ndarray
     counts: np.ndarray
@@ -41,7 +41,7 @@ class Bins:
 
     @property
     def gap(self) -> np.ndarray:
-        """Confidence minus accuracy ``(b,)``: above zero where the model is over-confident."""
+        """Confidence minus accuracy `(b,)`: above zero where the model is over-confident."""
         return self.confidence - self.accuracy
 
 
@@ -52,7 +52,7 @@ def _checked(probs, labels) -> tuple[np.ndarray, np.ndarray]:
 
 
 def top_label(probs, labels) -> tuple[np.ndarray, np.ndarray]:
-    """Confidence ``(n,)`` of the most probable class, and whether that class is right."""
+    """Confidence `(n,)` of the most probable class, and whether that class is right."""
     probs, labels = _checked(probs, labels)
     return probs.max(axis=1), probs.argmax(axis=1) == labels
 
@@ -71,7 +71,7 @@ def _mass_edges(confidence, bins) -> np.ndarray:
 def reliability(confidence, correct, bins: int = BINS, equal_mass: bool = False) -> Bins:
     """Count, accuracy and mean confidence per bin of equal width (or of equal mass).
 
-    Also for one class: ``reliability(probs[:, k], labels == k)``.
+    Also for one class: `reliability(probs[:, k], labels == k)`.
     """
     confidence, correct = finite(confidence), flags(correct, np.shape(confidence))
     if not np.all((confidence > -1e-6) & (confidence < 1 + 1e-6)):
@@ -92,7 +92,7 @@ def ece(probs, labels, bins: int = BINS) -> float:
     """Expected calibration error of the top label: sum over bins of |B|/N |acc(B) - conf(B)|.
 
     Source 1, section 8.2 (how many bins it does not say; 15 as in source 5). A confidence of 1.0
-    is counted in the last bin. Above zero even for a calibrated model: ``ece_floor``. Lesson 03.
+    is counted in the last bin. Above zero even for a calibrated model: `ece_floor`. Lesson 03.
 
     >>> round(ece([[0.9, 0.1], [0.9, 0.1]], [0, 1]), 6)  # 0.9 sure, right half the time
     0.4
@@ -106,9 +106,9 @@ def adaptive_ece(probs, labels, bins: int = BINS) -> float:
 
 
 def mce(probs, labels, bins: int = BINS, least: int = 1) -> float:
-    """Maximum calibration error: the largest gap of a bin with at least ``least`` clips.
+    """Maximum calibration error: the largest gap of a bin with at least `least` clips.
 
-    NaN when no bin holds that many. With ``least=1`` one clip can decide it (lesson 04).
+    NaN when no bin holds that many. With `least=1` one clip can decide it (lesson 04).
     """
     found = reliability(*top_label(probs, labels), bins)
     gaps = np.abs(found.gap[found.counts >= least])
@@ -116,9 +116,9 @@ def mce(probs, labels, bins: int = BINS, least: int = 1) -> float:
 
 
 def label_ece(probs, truth, against: str = "positive rate", bins: int = BINS) -> np.ndarray:
-    """ECE of each emotion ``(K,)`` where a clip may have several (source 5, eq. 8; lesson 11).
+    """ECE of each emotion `(K,)` where a clip may have several (source 5, eq. 8; lesson 11).
 
-    ``probs (n, K)`` one probability an emotion, ``truth (n, K)`` bool. ``against`` says what is
+    `probs (n, K)` one probability an emotion, `truth (n, K)` bool. `against` says what is
     binned and compared: "positive rate": p, and whether the emotion is there; "confidence":
     max(p, 1 - p), and whether the decision at 0.5 is right; "accuracy": p, and whether the decision
     is right (source 5). The last is never zero for a calibrated p below 0.5: a "no" is right with
@@ -158,7 +158,7 @@ def brier(probs, labels) -> float:
 
 
 def ece_noise(probs, bins: int = BINS, draws: int = FLOOR_DRAWS, seed: int = 0) -> np.ndarray:
-    """ECEs ``(draws,)`` that a *perfectly calibrated* model with these confidences would show.
+    """ECEs `(draws,)` that a *perfectly calibrated* model with these confidences would show.
 
     Each draw calls every clip right with a chance equal to its own confidence.
     """
@@ -169,7 +169,7 @@ def ece_noise(probs, bins: int = BINS, draws: int = FLOOR_DRAWS, seed: int = 0) 
 
 
 def ece_floor(probs, bins: int = BINS, draws: int = FLOOR_DRAWS, seed: int = 0) -> float:
-    """Mean of ``ece_noise``: an ECE is to be read as an excess over this floor."""
+    """Mean of `ece_noise`: an ECE is to be read as an excess over this floor."""
     return float(ece_noise(probs, bins, draws, seed).mean())
 
 
@@ -177,7 +177,7 @@ def ece_floor(probs, bins: int = BINS, draws: int = FLOOR_DRAWS, seed: int = 0) 
 
 
 def risk_coverage(confidence, correct) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage ``(n,)`` and risk ``(n,)`` (share wrong) when the most confident clips are kept.
+    """Coverage `(n,)` and risk `(n,)` (share wrong) when the most confident clips are kept.
 
     Clips of equal confidence share their errors evenly, so the order of the rows does not matter.
     """
@@ -194,7 +194,7 @@ def aurc(confidence, correct) -> float:
 
 
 def threshold_at_accuracy(confidence, correct, target: float = 0.95) -> float:
-    """Lowest confidence threshold at which the clips kept (>=) reach ``target``; inf if none."""
+    """Lowest confidence threshold at which the clips kept (>=) reach `target`; inf if none."""
     confidence, correct = finite(confidence), flags(correct, np.shape(confidence))
     order = np.argsort(-confidence, kind="stable")
     accuracy = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
@@ -221,9 +221,9 @@ def _two_sides(scores, unknown) -> tuple[np.ndarray, np.ndarray]:
 
 
 def within_turns(metric, turns, *arrays) -> float:
-    """Mean over turns of ``metric`` on a turn's rows of ``arrays``: scores that one model made.
+    """Mean over turns of `metric` on a turn's rows of `arrays`: scores that one model made.
 
-    A turn on which the metric is ``Undefined`` is left out; NaN if all are.
+    A turn on which the metric is `Undefined` is left out; NaN if all are.
     """
     turns, arrays, found = np.asarray(turns), [np.asarray(array) for array in arrays], []
     for turn in np.unique(turns):
@@ -271,7 +271,7 @@ def oscr(scores, unknown, correct) -> float:
     """Area under correct-classification rate over false-positive rate (Dhamija et al. 2018).
 
     A clip is accepted while its score is at or below a threshold. CCR = share of known clips
-    accepted *and* right (``correct``, read on known clips only); FPR = unknown clips accepted.
+    accepted *and* right (`correct`, read on known clips only); FPR = unknown clips accepted.
     """
     scores, unknown = _two_sides(scores, unknown)
     right = ~unknown & flags(correct, unknown.shape)

@@ -1,8 +1,8 @@
 """Several emotions a clip: labels from votes, weights of losses, thresholds, temperatures.
 
-Lesson 11 builds them (source 5). Plain arrays only: ``votes (n, K)`` counts of raters, ``truth
-(n, K)`` bool, ``probs (n, K)`` one probability an emotion (rows need not sum to one), ``logits
-(n, K)`` those before the sigmoid. Scores: ``metrics.label_ece``, ``sklearn.metrics.f1_score``.
+Lesson 11 builds them (source 5). Plain arrays only: `votes (n, K)` counts of raters, `truth
+(n, K)` bool, `probs (n, K)` one probability an emotion (rows need not sum to one), `logits
+(n, K)` those before the sigmoid. Scores: `metrics.label_ece`, `sklearn.metrics.f1_score`.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from helpers.estimators import Estimator
 
 
 def vote_counts(votes) -> np.ndarray:
-    """``votes`` as whole numbers (n, K), at least one a clip; CourseError otherwise."""
+    """`votes` as whole numbers (n, K), at least one a clip; CourseError otherwise."""
     counts = matrix(votes, "votes")
     if counts.min() < 0 or (counts % 1).any() or not counts.sum(axis=1).all():
         raise CourseError("votes: expected whole numbers from 0 up, and a vote for every clip")
@@ -39,9 +39,9 @@ def multi_hot(votes) -> np.ndarray:
 def rater_against_rest(votes):
     """Every rater alone against the labels that the others give: what agreement allows.
 
-    Returns ``said (m, K)`` bool with one emotion a row, ``rest (m, K)`` the labels of the other
-    raters by the same rule, ``weight (m,)`` the share of the clip's raters who said it, and the
-    clips' ``rows (m,)``. Clips of one rater are left out: nobody is left to compare with.
+    Returns `said (m, K)` bool with one emotion a row, `rest (m, K)` the labels of the other
+    raters by the same rule, `weight (m,)` the share of the clip's raters who said it, and the
+    clips' `rows (m,)`. Clips of one rater are left out: nobody is left to compare with.
 
     >>> said, rest, weight, _ = rater_against_rest([[2, 1, 0]])
     >>> said.astype(int).tolist(), rest.astype(int).tolist(), weight.round(2).tolist()
@@ -68,7 +68,7 @@ def _positives(truth) -> np.ndarray:
 
 
 def class_balanced_weights(truth, beta: float) -> np.ndarray:
-    """Weights (K,) of mean 1, one an emotion, for n_j clips of ``truth`` with emotion j.
+    """Weights (K,) of mean 1, one an emotion, for n_j clips of `truth` with emotion j.
 
     beta = 0 weighs alike; towards 1 the weights go to 1 / n_j (at 1 the formula is 0/0:
     CourseError). Mean 1 as Cui et al. 2019, section 3; source 5 does not say.
@@ -98,7 +98,7 @@ def penalty_weights(penalty) -> np.ndarray:
     """Weights (K,) of mean 1 that eq. 3 of source 5 amounts to: sum_z P_jz.
 
     Nothing else in eq. 3 depends on z, so its double sum is a weight an emotion. For
-    ``cooccurrence_penalty`` that is K less the mean number of labels of the clips with emotion j.
+    `cooccurrence_penalty` that is K less the mean number of labels of the clips with emotion j.
 
     >>> penalty_weights(cooccurrence_penalty([[1, 1], [1, 0]])).tolist()  # as 2 - 3/2 to 2 - 2
     [2.0, 0.0]
@@ -113,7 +113,7 @@ def penalty_weights(penalty) -> np.ndarray:
 
 
 def best_thresholds(probs, truth) -> np.ndarray:
-    """Thresholds (K,) of largest F1, an emotion each; said is ``probs >= threshold``.
+    """Thresholds (K,) of largest F1, an emotion each; said is `probs >= threshold`.
 
     For development clips. Halfway to the next lower probability, so that a clip a little below is
     still said. An emotion that no clip has gets infinity: it is never said.
@@ -135,10 +135,10 @@ def best_thresholds(probs, truth) -> np.ndarray:
 class MultiLabelTemperature(Estimator):
     """One temperature an emotion, by negative log-likelihood on development clips.
 
-    On logits: c = sigmoid(z / T), which moves no decision at 0.5. ``printed``: source 5, eq. 6-7,
+    On logits: c = sigmoid(z / T), which moves no decision at 0.5. `printed`: source 5, eq. 6-7,
     whose log-softmax takes the *probabilities* [p, 1 - p]: c = sigmoid((2p - 1) / T), so that T = 1
-    does not give p back but squeezes it into (0.27, 0.73). ``temperature_ (K,)``. Fitting and
-    warnings are those of ``calibration.TemperatureScaling`` on two columns.
+    does not give p back but squeezes it into (0.27, 0.73). `temperature_ (K,)`. Fitting and
+    warnings are those of `calibration.TemperatureScaling` on two columns.
 
     >>> z, truth = [[2.0, 2.0]] * 20, [[1, 1]] * 12 + [[1, 0]] * 3 + [[0, 0]] * 5
     >>> model = MultiLabelTemperature().fit(z, truth)  # 15 and 12 of 20 are true
@@ -155,7 +155,7 @@ class MultiLabelTemperature(Estimator):
         return 2 * expit(logits) - 1 if self.printed else logits
 
     def fit(self, logits, truth):
-        """Fit on ``logits (n, K)`` and ``truth (n, K)``; CourseError where they do not fit."""
+        """Fit on `logits (n, K)` and `truth (n, K)`; CourseError where they do not fit."""
         odds, truth = self._odds(logits), np.asarray(truth)
         if truth.shape != odds.shape or not np.isin(truth, (0, 1)).all():
             raise CourseError(f"truth: expected 0 or 1 of shape {odds.shape}, got {truth.shape}")
@@ -167,7 +167,7 @@ class MultiLabelTemperature(Estimator):
         return self
 
     def predict_proba(self, logits) -> np.ndarray:
-        """Calibrated probabilities ``(n, K)``, one an emotion: rows need not sum to one."""
+        """Calibrated probabilities `(n, K)`, one an emotion: rows need not sum to one."""
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)

@@ -1,6 +1,6 @@
 """OpenMax three times: as source 1 prints it, as Bendale & Boulton had it, as the course advises.
 
-Derived in lesson 06. Each is a detector (see ``detectors``) that gives (n, K+1) probabilities,
+Derived in lesson 06. Each is a detector (see `detectors`) that gives (n, K+1) probabilities,
 "unknown" last. A Weibull model F_c of the largest distances to class c says how unusual a distance
 is: w_c = F_c(d_c), α_c = 1 - w_c.
 
@@ -27,9 +27,9 @@ DISTANCES = {"mahalanobis": Mahalanobis, "min_minus_std": MinMinusStd}
 
 
 def fit_weibull(tail, location: float = 0.0) -> tuple[float, float]:
-    """Shape k and scale λ of a Weibull at ``location``, by maximum likelihood.
+    """Shape k and scale λ of a Weibull at `location`, by maximum likelihood.
 
-    What SciPy's ``weibull_min.fit(tail, floc=0)`` searches for in two dimensions is the root of one
+    What SciPy's `weibull_min.fit(tail, floc=0)` searches for in two dimensions is the root of one
     rising function of k, a hundred times faster; the tests compare both. Far below the tail, the
     location makes k large: (location's distance) / (width of the tail), and the fit a Gumbel's.
 
@@ -58,9 +58,9 @@ def fit_weibull(tail, location: float = 0.0) -> tuple[float, float]:
 
 
 def fit_tails(distances, labels, classes: int, size, begin: float | None = None) -> np.ndarray:
-    """(K, 3) shape, scale, location of each class' tail; ``size(n)`` says how many of n it takes.
+    """(K, 3) shape, scale, location of each class' tail; `size(n)` says how many of n it takes.
 
-    ``distances (n,)``: of each row to its own class. ``begin``: where each tail is moved to begin;
+    `distances (n,)`: of each row to its own class. `begin`: where each tail is moved to begin;
     None leaves it where it is, at location 0 (source 1).
     """
     fits, apart = np.empty((classes, 3)), distances != 0
@@ -120,8 +120,8 @@ class _OpenSet(Detector):
 class PrintedOpenMax(_OpenSet):
     """Mahalanobis-OpenMax exactly as printed (source 1, 6.2, algorithm 1), slips and all.
 
-    ``epsilon`` (added to each class' own covariance), ``tail`` (γ) are not given in the source.
-    Fitted: ``gaussians_``, ``weibull_ (K, 3)``. All of a class' rows are used, right or wrong.
+    `epsilon` (added to each class' own covariance), `tail` (γ) are not given in the source.
+    Fitted: `gaussians_`, `weibull_ (K, 3)`. All of a class' rows are used, right or wrong.
 
     >>> rows, y = np.random.default_rng(0).normal(size=(12, 2)), np.array([0, 1] * 6)
     >>> model = PrintedOpenMax(tail=1.0).fit(rows, None, y)  # next: all logits shifted by one
@@ -135,7 +135,7 @@ class PrintedOpenMax(_OpenSet):
         self.temperature = temperature
 
     def fit(self, embeddings, logits, y, head=None):
-        """Class models and tails from ``embeddings (n, H)``, ``y (n,)``; each class needs a row."""
+        """Class models and tails from `embeddings (n, H)`, `y (n,)`; each class needs a row."""
         size, gaussians = share(self.tail), Mahalanobis("full", self.epsilon, space="unit")
         self.gaussians_ = gaussians.fit(embeddings, logits, y)
         if min(np.bincount(y)) == 1:
@@ -156,13 +156,13 @@ class PrintedOpenMax(_OpenSet):
 class BendaleOpenMax(_OpenSet):
     """Bendale & Boulton 2016, "Towards open set deep networks", algorithms 1 and 2.
 
-    Class means of the *logits* of correctly classified rows, a Weibull on the ``tail`` largest
-    Euclidean distances (a count), and the ``rank`` highest logits revised, the i-th with weight
+    Class means of the *logits* of correctly classified rows, a Weibull on the `tail` largest
+    Euclidean distances (a count), and the `rank` highest logits revised, the i-th with weight
     (rank - i + 1) / rank, as their code has it (printed: (rank - i) / rank, which leaves the
-    rank-th untouched, and at rank 1 everything). ``translate``: where each tail is moved to begin,
+    rank-th untouched, and at rank 1 everything). `translate`: where each tail is moved to begin,
     10,000 in their libMR (MetaRecognition.h). A later PyTorch port has 1, and then the fit depends
     on the unit of the logits. (Lesson 06 tries the other distance of their code, too.)
-    Fitted: ``means_ (K, K)``, ``weibull_ (K, 3)``. A class without a correct row takes all it has.
+    Fitted: `means_ (K, K)`, `weibull_ (K, 3)`. A class without a correct row takes all it has.
 
     >>> z = np.array([[2.0, 0.0], [3, 0], [7, 0], [0, 2], [0, 3], [0, 7], [0, 9]])
     >>> model = BendaleOpenMax().fit(None, z, [0, 0, 0, 1, 1, 1, 0])
@@ -176,7 +176,7 @@ class BendaleOpenMax(_OpenSet):
         self.translate = translate
 
     def fit(self, embeddings, logits, y, head=None):
-        """Class means and tails from ``logits (n, K)``, ``y (n,)`` of the training rows."""
+        """Class means and tails from `logits (n, K)`, `y (n,)` of the training rows."""
         if self.rank < 1 or self.tail < 3:
             raise CourseError(f"expected rank >= 1 and tail >= 3, got {self.rank}, {self.tail}")
         logits = matrix(logits, "logits").astype(np.float64)
@@ -217,11 +217,11 @@ class OpenMax(_OpenSet):
     """The form the course advises: P(c) = α_c p_c, P(unknown) = Σ (1 - α_c) p_c.
 
     p = softmax(z / T), so a common shift of the logits changes nothing and the row sums to one. The
-    covariance is tied and shrunk; the tails (γ = ``tail``) come from *held-out* distances.
-    ``distance`` to each class in a ``space`` (see ``distances``): "mahalanobis", or
+    covariance is tied and shrunk; the tails (γ = `tail`) come from *held-out* distances.
+    `distance` to each class in a `space` (see `distances`): "mahalanobis", or
     "min_minus_std", which can be negative. So each tail is moved to begin far away, where a Weibull
     is a Gumbel: α = exp(-exp((d - μ) / σ)).
-    Fitted: ``gaussians_``, ``weibull_ (K, 3)``.
+    Fitted: `gaussians_`, `weibull_ (K, 3)`.
 
     >>> rows, y = np.random.default_rng(0).normal(size=(12, 2)), np.array([0, 1] * 6)
     >>> model = OpenMax(tail=1.0).fit(rows[:6], None, y[:6]).fit_held(rows[6:], None, y[6:])
@@ -236,7 +236,7 @@ class OpenMax(_OpenSet):
         self.temperature = temperature
 
     def fit(self, embeddings, logits, y, head=None):
-        """Class models from ``embeddings (n, H)`` and ``y (n,)``."""
+        """Class models from `embeddings (n, H)` and `y (n,)`."""
         if self.distance not in DISTANCES:
             raise CourseError(f"distance: no {self.distance!r}; {', '.join(DISTANCES)}")
         gaussians = DISTANCES[self.distance](space=self.space)

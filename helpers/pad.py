@@ -1,7 +1,7 @@
 """Place clips in the PAD space, and name them (source 2: E-ODN, eq. 4-5, table 1).
 
-Derived in lesson 08. PAD: pleasure, arousal, dominance. ``vectors (K, 3)`` are the standard vectors
-of the known emotions in the order of the columns of ``probs (n, K)``; candidates map names to them.
+Derived in lesson 08. PAD: pleasure, arousal, dominance. `vectors (K, 3)` are the standard vectors
+of the known emotions in the order of the columns of `probs (n, K)`; candidates map names to them.
 """
 
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ def pad_points(probs, vectors) -> np.ndarray:
 
 
 def name_points(points, candidates: Mapping[str, tuple], top: int = 1) -> np.ndarray:
-    """Names of the ``top`` nearest candidates, nearest first (eq. 5): (n, 3) -> (n, top).
+    """Names of the `top` nearest candidates, nearest first (eq. 5): (n, 3) -> (n, top).
 
-    Equally near ones come in the order of ``candidates``. In chunks: beside the result, memory does
+    Equally near ones come in the order of `candidates`. In chunks: beside the result, memory does
     not grow with the points.
 
     >>> name_points([[0.9, 0.2, 0.0]], {"calm": (0, 0, 0), "glad": (1, 0, 0)}, top=2).tolist()
@@ -48,7 +48,7 @@ def name_points(points, candidates: Mapping[str, tuple], top: int = 1) -> np.nda
 
 
 def reach(vectors, candidates: Mapping[str, tuple]) -> dict[str, float]:
-    """How deep the convex hull of the known ``vectors (K, 3)`` reaches into each candidate's cell.
+    """How deep the convex hull of the known `vectors (K, 3)` reaches into each candidate's cell.
 
     Eq. 4 never leaves that hull, so a candidate can be the nearest one only if its Voronoi cell
     meets it. Solved exactly, one linear program each: maximise r over the weights λ of a hull point
@@ -74,6 +74,6 @@ def reach(vectors, candidates: Mapping[str, tuple]) -> dict[str, float]:
         normals = rivals - own
         sides = np.column_stack([normals @ hull.T, np.linalg.norm(normals, axis=1)])
         offsets = ((rivals**2).sum(axis=1) - own @ own) / 2
-        # Of λ and r, Σ λ = 1, the greatest r: ``one - 1`` is -1 in its place and else 0.
+        # Of λ and r, Σ λ = 1, the greatest r: `one - 1` is -1 in its place and else 0.
         depths[name] = float(-linprog(one - 1, sides, offsets, [one], [1], free).fun)
     return depths

@@ -1,7 +1,7 @@
 """One style for every figure: labelled axes, colours that survive colour blindness and grey print.
 
 Each function draws on the axes it is given and returns them. Emotions have the colour that
-``helpers.emotions.COLOURS`` gives them, here and in every lesson.
+`helpers.emotions.COLOURS` gives them, here and in every lesson.
 """
 
 import io
@@ -61,8 +61,8 @@ def colours(emotions) -> list[str]:
 def reliability_diagram(ax, bins: Bins, band=None, title: str = "", note: str = "", ylabel=True):
     """Accuracy per bin as bars, the gap to the mean confidence hatched (Guo et al. 2017, fig. 1).
 
-    Rising hatch: too sure (accuracy below confidence); dots: too modest. ``band``: ``(low, high)``
-    ends of an interval of the accuracy, each ``(b,)``. Empty bins stay empty.
+    Rising hatch: too sure (accuracy below confidence); dots: too modest. `band`: `(low, high)`
+    ends of an interval of the accuracy, each `(b,)`. Empty bins stay empty.
     """
     full = bins.counts > 0
     left, width = bins.edges[:-1], np.diff(bins.edges)
@@ -122,7 +122,7 @@ def confidence_histogram(ax, bins: Bins, accuracy: float, confidence: float):
 
 
 def risk_coverage_curve(ax, curves: dict):
-    """Risk over coverage; ``curves``: ``{name: (confidence (n,), correct (n,))}``."""
+    """Risk over coverage; `curves`: `{name: (confidence (n,), correct (n,))}`."""
     for (name, (confidence, correct)), (colour, line, _) in zip(
         curves.items(), SERIES, strict=False
     ):
@@ -135,7 +135,7 @@ def risk_coverage_curve(ax, curves: dict):
 
 
 def confusion(ax, matrix, classes, title: str = ""):
-    """Confusion matrix ``(K, K)`` of counts, rows = true; shares of a row as shade and number."""
+    """Confusion matrix `(K, K)` of counts, rows = true; shares of a row as shade and number."""
     matrix = np.asarray(matrix, dtype=float)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -151,7 +151,7 @@ def confusion(ax, matrix, classes, title: str = ""):
 
 
 def intervals(ax, names, values, lows, highs, xlabel: str, reference: float | None = None):
-    """One dot with its interval a row, first name on top; a dashed line at ``reference``."""
+    """One dot with its interval a row, first name on top; a dashed line at `reference`."""
     values, lows, highs = (np.asarray(v, dtype=float) for v in (values, lows, highs))
     rows = np.arange(len(values))[::-1]
     ax.hlines(rows, lows, highs, color=GREY, lw=2)
@@ -164,10 +164,10 @@ def intervals(ax, names, values, lows, highs, xlabel: str, reference: float | No
 
 
 def slider(draw, label: str, low: float, high: float, at: float, step: float = 0.01) -> None:
-    """A slider from ``low`` to ``high`` by ``step`` over the figure that ``draw(value)`` returns.
+    """A slider from `low` to `high` by `step` over the figure that `draw(value)` returns.
 
-    In a run nobody moves it: there the figure of ``at`` stands alone. Its own image, and not the
-    output widget of ``interact``: for that one nbclient writes to the kernel while it waits for an
+    In a run nobody moves it: there the figure of `at` stands alone. Its own image, and not the
+    output widget of `interact`: for that one nbclient writes to the kernel while it waits for an
     answer, and now and then it misses the answer and waits for ever.
     """
     import matplotlib.pyplot as plt

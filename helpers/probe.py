@@ -1,7 +1,7 @@
 """The linear probe: multinomial logistic regression on standardised rows, as one linear map.
 
 Built in lesson 02; heads of frozen encoders and of pseudo-unknowns are such probes. Plain arrays:
-``X (n, H)``, ``y (n,)`` labels of any kind, ``speakers (n,)``.
+`X (n, H)`, `y (n,)` labels of any kind, `speakers (n,)`.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ STRENGTHS = (1e-3, 1e-2, 1e-1)
 
 
 class Choice(NamedTuple):
-    """What unseen speakers chose: ``layer``, ``C``, and the UAR ``(L, strengths)`` of each pair."""
+    """What unseen speakers chose: `layer`, `C`, and the UAR `(L, strengths)` of each pair."""
 
     layer: int
     C: float
@@ -23,9 +23,9 @@ class Choice(NamedTuple):
 
 
 def fit(X, y, C: float = 0.1, weights=None) -> tuple[np.ndarray, np.ndarray]:
-    """Weight (K, H) and bias (K,) of ``logits = X @ weight.T + bias``, classes as in ``np.unique``.
+    """Weight (K, H) and bias (K,) of `logits = X @ weight.T + bias`, classes as in `np.unique`.
 
-    ``C`` is scikit-learn's: the smaller, the stronger the pull to zero. ``weights (n,)`` of the
+    `C` is scikit-learn's: the smaller, the stronger the pull to zero. `weights (n,)` of the
     rows: None, all alike. Two classes share what scikit-learn gives as one logit, half each.
 
     >>> weight, bias = fit(np.array([[0.0], [1.0], [2.0], [3.0]]), ["low", "low", "top", "top"])
@@ -47,15 +47,15 @@ def fit(X, y, C: float = 0.1, weights=None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def predict(X, weight, bias, classes) -> np.ndarray:
-    """The label of ``classes (K,)`` with the largest logit: (n,)."""
+    """The label of `classes (K,)` with the largest logit: (n,)."""
     return np.asarray(classes)[(X @ weight.T + bias).argmax(axis=1)]
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")  # many small fits: threads only wait
 def choose(features, y, speakers, strengths=STRENGTHS, folds: int = 3) -> Choice:
-    """Layer and C with the best UAR on speakers left out, by cross-validation over ``speakers``.
+    """Layer and C with the best UAR on speakers left out, by cross-validation over `speakers`.
 
-    ``features (n, L, H)``: give the training clips and nothing else. CourseError for one speaker.
+    `features (n, L, H)`: give the training clips and nothing else. CourseError for one speaker.
 
     >>> y, who = np.array([0, 1] * 6), np.repeat([*"abc"], 4)
     >>> layers = np.stack([0 * y, y], axis=1)[:, :, None]  # the first layer says nothing

@@ -63,7 +63,7 @@ def made(lesson: Path, encoder: str) -> dict[str, str]:
 def older(run: dict, lesson: str) -> list[str]:
     """What has changed since a run made a lesson's figures: of lesson, code, encoder; [] if none.
 
-    ``run``: the part of that name in a results file. All of them where the run did not say.
+    `run`: the part of that name in a results file. All of them where the run did not say.
     """
     path = ROOT / "notebooks" / f"{lesson}.ipynb"
     kept = run.get("made", {}).get(lesson, {})

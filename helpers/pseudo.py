@@ -3,7 +3,7 @@
 Each known emotion is left out in turn from the head and from the class models, and plays the
 unknown on the tuning speakers (lessons 05, 06, 08). Give embeddings of a *frozen* encoder, one that
 was not fine-tuned: the emotion is then left out of all that learns from labels. Detectors are those
-of ``detectors`` and ``openmax``, with their settings and not fitted.
+of `detectors` and `openmax`, with their settings and not fitted.
 """
 
 import copy
@@ -26,8 +26,8 @@ RATES = np.arange(0.01, 1.0, 0.01)  # shares of known clips that a threshold may
 class Case:
     """n clips as one model sees them, and the rows that a detector may use.
 
-    Row numbers: ``fit`` (met by the model) and ``held`` (speakers it never met: temperatures and
-    tails) are of known emotions; ``score`` is judged and holds both. ``head``: weight (K, H) and
+    Row numbers: `fit` (met by the model) and `held` (speakers it never met: temperatures and
+    tails) are of known emotions; `score` is judged and holds both. `head`: weight (K, H) and
     bias (K,) that make the logits of the embeddings.
     """
 
@@ -39,23 +39,23 @@ class Case:
     held: np.ndarray
     score: np.ndarray
     head: tuple[np.ndarray, np.ndarray] | None = None
-    # What was fitted here, by its settings. A case made by ``replace`` begins with none.
+    # What was fitted here, by its settings. A case made by `replace` begins with none.
     _kept: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def inputs(self, rows) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings (m, H) and logits (m, K) of ``rows``, as detectors take them."""
+        """Embeddings (m, H) and logits (m, K) of `rows`, as detectors take them."""
         return self.embeddings[rows], self.logits[rows]
 
     def temperature(self, held=None) -> float:
-        """T of the held clips (lesson 03); ``held``: other rows in their place."""
+        """T of the held clips (lesson 03); `held`: other rows in their place."""
         held = self.held if held is None else held
         clips = self.logits[held], self.labels[held], self.speakers[held]
         return self._once(held.tobytes(), partial(TemperatureScaling().fit, *clips)).temperature_
 
     def fitted(self, detector, held=None):
-        """A copy of ``detector``: fitted on ``fit``, then on ``held`` (other rows: see above).
+        """A copy of `detector`: fitted on `fit`, then on `held` (other rows: see above).
 
-        Where it has a ``temperature``, that of the held rows is set. ``detector`` stays as it is.
+        Where it has a `temperature`, that of the held rows is set. `detector` stays as it is.
         """
         from sklearn.base import clone
 
@@ -67,7 +67,7 @@ class Case:
         return served.fit_held(*self.inputs(held), self.labels[held])
 
     def scores(self, detector, rows, held=None) -> np.ndarray:
-        """Scores (m,) that ``detector``, fitted here, gives ``rows``."""
+        """Scores (m,) that `detector`, fitted here, gives `rows`."""
         return self.fitted(detector, held).score_samples(*self.inputs(rows))
 
     def _once(self, key, make):
@@ -87,11 +87,11 @@ class Found:
 
 @threadpool_limits.wrap(limits=1, user_api="blas")  # a small head an emotion: threads only wait
 def trials(embeddings, labels, speakers, fit, held, score) -> dict[int, Case]:
-    """One case per known emotion left out, by its number; it is -1 in ``case.labels``.
+    """One case per known emotion left out, by its number; it is -1 in `case.labels`.
 
-    ``embeddings (n, H)``, or a function of that number: those of a space that never met it.
-    ``labels (n,)`` (-1: unknown, in no case), row numbers ``fit``, ``held``, ``score``. Emotions
-    that ``score`` lacks are passed over. CourseError below four emotions: three must be left to
+    `embeddings (n, H)`, or a function of that number: those of a space that never met it.
+    `labels (n,)` (-1: unknown, in no case), row numbers `fit`, `held`, `score`. Emotions
+    that `score` lacks are passed over. CourseError below four emotions: three must be left to
     tell apart.
 
     >>> y, rows = np.tile(np.arange(4), 3), np.arange(12)
@@ -120,9 +120,9 @@ def trials(embeddings, labels, speakers, fit, held, score) -> dict[int, Case]:
 
 
 def crossed(detector, case: Case, rows, folds: int = 3) -> np.ndarray:
-    """Scores of ``rows`` (m,), none of whose speakers is among the held rows that served it.
+    """Scores of `rows` (m,), none of whose speakers is among the held rows that served it.
 
-    The speakers of ``rows`` fall into ``folds``; each fold is scored with the others' held rows. A
+    The speakers of `rows` fall into `folds`; each fold is scored with the others' held rows. A
     lone speaker has no others: then the held rows serve it as they are.
     """
     scores = np.empty(len(rows))
@@ -138,10 +138,10 @@ def crossed(detector, case: Case, rows, folds: int = 3) -> np.ndarray:
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
 def tune(detectors: dict, cases, prevalence: float = PREVALENCE) -> dict[object, Found]:
-    """For each of ``{name: detector}`` the flag rate with the best mean F1 over ``cases``.
+    """For each of `{name: detector}` the flag rate with the best mean F1 over `cases`.
 
-    Compare ``f1`` to choose among settings. The *rate* is what carries over to another model, whose
-    scores have another scale: see ``threshold``.
+    Compare `f1` to choose among settings. The *rate* is what carries over to another model, whose
+    scores have another scale: see `threshold`.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -167,5 +167,5 @@ def _f1_at_rates(scores, unknown, prevalence) -> np.ndarray:
 
 
 def threshold(detector, case: Case, rate: float) -> float:
-    """Flag when score >= this: it flags a share ``rate`` of the held known clips of ``case``."""
+    """Flag when score >= this: it flags a share `rate` of the held known clips of `case`."""
     return float(np.quantile(crossed(detector, case, case.held), 1 - rate, method="higher"))

@@ -1,7 +1,7 @@
 """Readers: for each corpus the pattern of its manual and a mapping (lesson 01 reads one of them).
 
-A reader gets the files of its corpus and yields a dict an utterance: ``path``, ``speaker``,
-``emotion`` and what else the corpus says. Labels are mapped by ``emotions.canonical``. What a
+A reader gets the files of its corpus and yields a dict an utterance: `path`, `speaker`,
+`emotion` and what else the corpus says. Labels are mapped by `emotions.canonical`. What a
 pattern finds comes in lower case, for copies of a corpus differ in case.
 """
 
@@ -190,7 +190,7 @@ def msp_podcast(tree: Tree) -> Iterator[dict]:
 
 
 def embedded(tree: Tree) -> Iterator[dict]:
-    """Read the shipped corpus: ``table.csv`` as ``tables.clips`` reads it."""
+    """Read the shipped corpus: `table.csv` as `tables.clips` reads it."""
     return tables.clips(tree.folder / "table.csv")
 
 

@@ -25,9 +25,9 @@ NOBODY = re.compile(  # no people: days, parts of a session, groups, kinds of fi
 
 
 def recordings(tree: Tree) -> Iterator[dict]:
-    """Read a list of clips (see ``tables.clips``), a folder with one in it, or class folders.
+    """Read a list of clips (see `tables.clips`), a folder with one in it, or class folders.
 
-    Class folders are ``emotion/clip``, with a folder a speaker above or below the emotion, which is
+    Class folders are `emotion/clip`, with a folder a speaker above or below the emotion, which is
     the one folder whose name is an emotion or an alias of one.
     """
     if tree.folder.is_file():

@@ -1,8 +1,8 @@
 """What a lesson measured: records, result files, the comparison table.
 
-One lesson's records go to the file that the variable ``SER_RESULTS`` names (the runner sets it); in
-JupyterLab they are only shown. A run's ``results.json`` and ``data/reference/*.json`` share one
-schema: ``{"schema": 1, "run": {...}, "notebooks": {name: {key: {value, low, high, n, seeds}}}}``.
+One lesson's records go to the file that the variable `SER_RESULTS` names (the runner sets it); in
+JupyterLab they are only shown. A run's `results.json` and `data/reference/*.json` share one
+schema: `{"schema": 1, "run": {...}, "notebooks": {name: {key: {value, low, high, n, seeds}}}}`.
 """
 
 import base64
@@ -29,7 +29,7 @@ _recorded: dict[str, dict] = {}  # of this kernel, for table()
 def record(name: str, value, low=None, high=None, n=None, reason: str | None = None) -> None:
     """Note a measured value, its 95 % interval and the number of clips; print it, in words too.
 
-    ``value=None`` needs a ``reason``. ValueError for NaN, half an interval, or an interval that
+    `value=None` needs a `reason`. ValueError for NaN, half an interval, or an interval that
     does not hold the value: such a line would mislead wherever it is shown.
     """
     numbers = {"value": value, "low": low, "high": high}
@@ -74,7 +74,7 @@ def _number(value: float) -> str:
 
 
 def shown(entry: dict) -> str:
-    """``0.0213 [0.0150, 0.0310]`` for an entry, or ``not measured: reason``.
+    """`0.0213 [0.0150, 0.0310]` for an entry, or `not measured: reason`.
 
     >>> shown({"value": 0.0213, "low": 0.015, "high": 0.031})
     '0.0213 [0.0150, 0.0310]'
@@ -106,9 +106,9 @@ def verdict(entry: dict, above: float | None = None, below: float | None = None)
 def table(lesson: str, only=tuple(REAL)):
     """The table "source | measured here | on real speech | why they differ" of a lesson.
 
-    A pandas Styler. Rows, claims and reasons stand in ``data/measures.json``; measured is what this
-    kernel recorded, beside it the reference runs that hold the lesson (``data/reference``), of the
-    corpora ``only``; "older" says that lesson, code or encoder have changed since.
+    A pandas Styler. Rows, claims and reasons stand in `data/measures.json`; measured is what this
+    kernel recorded, beside it the reference runs that hold the lesson (`data/reference`), of the
+    corpora `only`; "older" says that lesson, code or encoder have changed since.
     """
     import pandas as pd
 
@@ -139,8 +139,8 @@ def _real(lesson: str, only) -> dict[str, dict]:
 def real_answers(lesson: str, *sentences: str, only=tuple(REAL)):
     """Answer the opening questions of a lesson, a sentence each, from the runs on real speech.
 
-    ``{key}`` in a sentence becomes that figure of each corpus; ``{key > 0.5}`` (or ``<``) says
-    before it whether the whole interval lies there: yes, no, or open. ``only``: names of corpora.
+    `{key}` in a sentence becomes that figure of each corpus; `{key > 0.5}` (or `<`) says
+    before it whether the whole interval lies there: yes, no, or open. `only`: names of corpora.
     """
     from IPython.display import Markdown
 
@@ -160,7 +160,7 @@ def real_answers(lesson: str, *sentences: str, only=tuple(REAL)):
 
 
 def real_figures(kind: str, only=tuple(REAL)):
-    """Show the figure ``kind`` of a lesson as the runs on real speech (corpora ``only``) drew it.
+    """Show the figure `kind` of a lesson as the runs on real speech (corpora `only`) drew it.
 
     Side by side where each keeps 70 % of its size, one below the other on a smaller screen.
     """
@@ -192,7 +192,7 @@ def _read_json(path) -> dict:
 
 
 def read_records(path) -> dict:
-    """Records ``{key: {value, low, high, n}}`` of one executed lesson."""
+    """Records `{key: {value, low, high, n}}` of one executed lesson."""
     return _check_entries(path, _read_json(path))
 
 

@@ -14,7 +14,7 @@ from helpers.errors import CourseError
 
 @lru_cache
 def promise(failures: int, n: int, delta: float = 0.1) -> float:
-    """Upper bound, wrong with chance ``delta``, on a share of which n draws showed ``failures``.
+    """Upper bound, wrong with chance `delta`, on a share of which n draws showed `failures`.
 
     Clopper & Pearson 1934, one side.
 
@@ -31,9 +31,9 @@ def promise(failures: int, n: int, delta: float = 0.1) -> float:
 def controlled_threshold(confidence, correct, speakers, wrong=0.1, failing=0.3, delta=0.1) -> float:
     """Lowest confidence from which answers may be given; inf where these speakers allow none.
 
-    ``confidence (n,)``, ``correct (n,)``, ``speakers (n,)`` of clips that their model never met.
-    Promised, but for a chance of ``delta``: at most a share ``failing`` of new speakers is let
-    down, with more than ``wrong`` of its answers wrong. Thresholds are tried from the top and the
+    `confidence (n,)`, `correct (n,)`, `speakers (n,)` of clips that their model never met.
+    Promised, but for a chance of `delta`: at most a share `failing` of new speakers is let
+    down, with more than `wrong` of its answers wrong. Thresholds are tried from the top and the
     first that cannot be promised ends it, so that all tries together have that one chance to fail
     (Angelopoulos et al. 2021, fixed sequence testing).
 
@@ -57,10 +57,10 @@ def controlled_threshold(confidence, correct, speakers, wrong=0.1, failing=0.3, 
 
 
 def conformal_sets(probs, labels, new, miss=0.1, by_class=False) -> np.ndarray:
-    """Emotions (m, K) bool that stay possible for the rows of ``new (m, K)``.
+    """Emotions (m, K) bool that stay possible for the rows of `new (m, K)`.
 
-    The truth is among them but for a share ``miss`` of clips, on average over clips like those of
-    ``probs (n, K)``, ``labels (n,)``; with ``by_class`` also within each emotion. No promise is
+    The truth is among them but for a share `miss` of clips, on average over clips like those of
+    `probs (n, K)`, `labels (n,)`; with `by_class` also within each emotion. No promise is
     made for one speaker. Score: 1 - p of the class (Vovk et al. 2005; Sadinle et al. 2019).
 
     >>> sure = [[0.8, 0.2]] * 19

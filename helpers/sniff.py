@@ -66,7 +66,7 @@ def flaw(raw: bytes) -> str:
 
 
 def finished(raw: bytes) -> bytes:
-    """Return a WAV whose recorder crashed before it wrote the sizes with its size; else ``raw``.
+    """Return a WAV whose recorder crashed before it wrote the sizes with its size; else `raw`.
 
     And an MP3 without its tags, of which its decoder would complain on stderr.
     """

@@ -16,8 +16,8 @@ STOP_SHARE = 5  # one in five of the training speakers decides when training sto
 class Turn:
     """One turn: row numbers (int arrays) of the frame that it was made from.
 
-    ``train`` is fitted on, ``stop`` says when to stop fitting (empty when there are fewer than
-    three training speakers), ``tune`` serves calibration and thresholds, ``test`` is scored.
+    `train` is fitted on, `stop` says when to stop fitting (empty when there are fewer than
+    three training speakers), `tune` serves calibration and thresholds, `test` is scored.
     """
 
     index: int
@@ -36,7 +36,7 @@ def rotation(frame: pd.DataFrame, folds: int = 5, seed: int = 0) -> list[Turn]:
 
     Speakers are shuffled within corpus, language and gender and dealt to the folds like cards, so
     that folds resemble each other. The same speakers and seed give the same folds, whatever the
-    order of the rows. With fewer speakers than folds each speaker is a fold. Raises ``CourseError``
+    order of the rows. With fewer speakers than folds each speaker is a fold. Errors: CourseError
     below three speakers, for then training, tuning and test cannot be disjoint.
 
     >>> frame = pd.DataFrame({"speaker": [*"aabbccdd"]})
@@ -72,7 +72,7 @@ def rotation(frame: pd.DataFrame, folds: int = 5, seed: int = 0) -> list[Turn]:
 def random_split(frame: pd.DataFrame, seed: int = 0, folds: int = 5) -> list[Turn]:
     """Split the sources' way, for comparison only: clips at random, stratified by emotion.
 
-    Parts share speakers and sentences, so scores on it are too good. Same shape as ``rotation``.
+    Parts share speakers and sentences, so scores on it are too good. Same shape as `rotation`.
     """
     order = frame["utterance"].reset_index(drop=True).sort_values(kind="stable").index.to_numpy()
     shuffled = np.random.default_rng(seed).permutation(order)
@@ -93,8 +93,8 @@ def random_split(frame: pd.DataFrame, seed: int = 0, folds: int = 5) -> list[Tur
 def unseen_sentences(frame: pd.DataFrame, seed: int = 0, folds: int = 5) -> list[Turn]:
     """Rotate over speakers *and* sentences: no part of a turn holds a sentence that it tests.
 
-    The sentences of each language are dealt to two halves. Each turn of ``rotation`` becomes two:
-    one half is tested, the other parts keep their clips of the other half. Raises ``CourseError``
+    The sentences of each language are dealt to two halves. Each turn of `rotation` becomes two:
+    one half is tested, the other parts keep their clips of the other half. Errors: CourseError
     where a language has a single sentence.
     """
     frame = frame.reset_index(drop=True)
@@ -136,7 +136,7 @@ def missing(
 
 
 def require(frame: pd.DataFrame, turns: Sequence[Turn], emotions: Iterable[str]) -> None:
-    """Raise ``CourseError`` when an emotion is missing where a model is trained.
+    """Raise `CourseError` when an emotion is missing where a model is trained.
 
     A class that is missing from a test fold is no error: predictions are pooled over the rotation.
     """

@@ -60,9 +60,9 @@ def columns(path: Path) -> dict[str, str]:
 
 
 def clips(path: Path) -> Iterator[dict]:
-    """Read a CSV with ``path`` (relative to the CSV), ``emotion``, ``speaker``, any other column.
+    """Read a CSV with `path` (relative to the CSV), `emotion`, `speaker`, any other column.
 
-    Columns ``votes_<emotion>`` become one ``votes`` dict; PAD values are numbers, the rest text.
+    Columns `votes_<emotion>` become one `votes` dict; PAD values are numbers, the rest text.
     """
     names, table = columns(path), rows(path)
     if not table:

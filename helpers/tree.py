@@ -20,11 +20,11 @@ BINS = set("__macosx $recycle.bin recycler #recycle @recycle @eadir #snapshot lo
 
 
 class Tree:
-    """What lies in ``folder``, but for anything below a hidden name; links are followed once.
+    """What lies in `folder`, but for anything below a hidden name; links are followed once.
 
-    ``clips``: paths of all files that ``audio.read`` knows by their suffix, sorted. ``left_out``:
-    an ``AudioError`` for all else that looks like sound, and for links and folders that cannot be
-    followed. ``note``: what a reader has to say. Readers add to the last two.
+    `clips`: paths of all files that `audio.read` knows by their suffix, sorted. `left_out`:
+    an `AudioError` for all else that looks like sound, and for links and folders that cannot be
+    followed. `note`: what a reader has to say. Readers add to the last two.
     """
 
     def __init__(self, folder: Path):
@@ -57,7 +57,7 @@ class Tree:
         self.left_out.append(AudioError(path, reason))
 
     def others(self, pattern: str) -> list[Path]:
-        """Return the files that are no sound and whose path in the folder ends in ``pattern``."""
+        """Return the files that are no sound and whose path in the folder ends in `pattern`."""
         match = re.compile(rf"(?:.*/)?{pattern}", re.I)
         return sorted(
             p for p in self._others if match.fullmatch(p.relative_to(self.folder).as_posix())

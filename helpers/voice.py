@@ -1,7 +1,7 @@
 """A voice: k clips of a speaker, of known emotions, take the speaker out of embeddings (lesson 02).
 
 Kin: per-speaker normalisation in paralinguistics, WCCN (Hatch et al. 2006), PLDA. Plain arrays:
-``X (n, H)``, ``speakers (n,)``, ``y (n,)`` with -1 for an emotion that was never taught.
+`X (n, H)`, `speakers (n,)`, `y (n,)` with -1 for an emotion that was never taught.
 """
 
 import copy
@@ -26,7 +26,7 @@ class Voice(Estimator):
     where μ, σ² are those of training speakers. None: τ = σ² / (variance of speakers' means), at
     which the shrunken mean errs least if clips are drawn at random.
     A speaker who is not enrolled has k = 0: μ and σ.
-    Fitted: ``mean_``, ``deviation_`` (H,), ``tau_``, ``voices_`` {speaker: (mean, deviation)}.
+    Fitted: `mean_`, `deviation_` (H,), `tau_`, `voices_` {speaker: (mean, deviation)}.
 
     >>> X, who = np.array([[0.0], [2.0], [9.0], [11.0]]), np.array(["a", "a", "b", "b"])
     >>> Voice(tau=0).fit_transform(X, who).round(3).ravel().tolist()
@@ -69,7 +69,7 @@ class Voice(Estimator):
         return out
 
     def fit_transform(self, X, speakers) -> np.ndarray:
-        """``fit``, then ``transform`` of the same rows."""
+        """`fit`, then `transform` of the same rows."""
         return self.fit(X, speakers).transform(X, speakers)
 
     def _voice(self, clips):
@@ -80,13 +80,13 @@ class Voice(Estimator):
 
 
 class VoicedProbe(Estimator):
-    """Take the voice out, standardise, PCA, turn; the linear probe on the ``size`` columns.
+    """Take the voice out, standardise, PCA, turn; the linear probe on the `size` columns.
 
     PCA leaves fewer columns than clips, the first far louder than the last. Whatever standardises
     columns (the probe, most detectors) would make the last as loud. So the space is turned at
     random: distances stay, and all columns are about as loud. Nothing but the head reads a label.
-    ``voiced=False``: the same for people of whom nothing is known, training speakers included.
-    Fitted: ``voice_``, ``space_``, ``C_`` (chosen by unseen training speakers), ``head_``:
+    `voiced=False`: the same for people of whom nothing is known, training speakers included.
+    Fitted: `voice_`, `space_`, `C_` (chosen by unseen training speakers), `head_`:
     weight (K, size) and bias (K,).
     """
 
@@ -94,14 +94,14 @@ class VoicedProbe(Estimator):
         self.size, self.voiced = size, voiced
 
     def fit(self, X, y, speakers):
-        """Fit on clips of training speakers, each enrolled by their own; ``y (n,)`` 0..K-1."""
+        """Fit on clips of training speakers, each enrolled by their own; `y (n,)` 0..K-1."""
         points = self.fit_space(X, speakers)
         self.C_ = probe.choose(points[:, None], y, speakers).C
         self.head_ = probe.fit(points, y, self.C_)
         return self
 
     def fit_space(self, X, speakers) -> np.ndarray:
-        """``fit`` without the head: it reads no label. Where the clips lie, (n, size)."""
+        """`fit` without the head: it reads no label. Where the clips lie, (n, size)."""
         from scipy.stats import ortho_group
         from sklearn.decomposition import PCA
         from sklearn.pipeline import make_pipeline
@@ -113,7 +113,7 @@ class VoicedProbe(Estimator):
         return self.space_.fit_transform(self._heard(X, speakers))
 
     def enrol(self, X, speakers):
-        """A copy that knows these speakers, see ``Voice.enrol``."""
+        """A copy that knows these speakers, see `Voice.enrol`."""
         other = copy.copy(self)
         other.voice_ = self.voice_.enrol(X, speakers)
         return other
@@ -132,16 +132,16 @@ class VoicedProbe(Estimator):
 
 
 class Enrolment(NamedTuple):
-    """``clips[k]``: rows enrolled at k clips a speaker; ``scored``: the rows scored at every k."""
+    """`clips[k]`: rows enrolled at k clips a speaker; `scored`: the rows scored at every k."""
 
     clips: list[np.ndarray]
     scored: np.ndarray
 
 
 def draw(kind: str, y, speakers, neutral: int, seed: int = 0) -> Enrolment:
-    """Draw the clips by which each speaker is enrolled, for k from 0 to ``MOST``, or as far as go.
+    """Draw the clips by which each speaker is enrolled, for k from 0 to `MOST`, or as far as go.
 
-    ``neutral``: the class number of neutral. Only known emotions are enrolled, each keeps a clip to
+    `neutral`: the class number of neutral. Only known emotions are enrolled, each keeps a clip to
     be scored, and what is enrolled at any k is scored at none. Kinds: "neutral"; "balanced": every
     known emotion in turn, which no user gives unasked; "skewed": as one-sided as the clips allow.
 

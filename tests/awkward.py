@@ -12,7 +12,7 @@ RATE = 16_000
 
 
 def sound(seed=0, seconds=0.25, kind="WAV", **how):
-    """The bytes of a clip of noise, of its own for each ``seed``."""
+    """The bytes of a clip of noise, of its own for each `seed`."""
     out = io.BytesIO()
     wave = np.random.default_rng(seed).normal(0, 0.1, int(seconds * RATE)).astype(np.float32)
     soundfile.write(out, wave, RATE, format=kind, **how)
@@ -33,7 +33,7 @@ MAC = b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(400)
 
 
 def tree(root, *names, **contents):
-    """Write clips, each of its own sound, and files of given bytes, below ``root``."""
+    """Write clips, each of its own sound, and files of given bytes, below `root`."""
     for i, name in enumerate(names):
         put(root / name, sound(i))
     for name, content in contents.items():
@@ -47,7 +47,7 @@ def put(path, content):
 
 
 def account(spec, found):
-    """Assert that each of ``found`` clips is used or named; return (table, unusable by name)."""
+    """Assert that each of `found` clips is used or named; return (table, unusable by name)."""
     table, left_out, notes = corpora.survey(str(spec))
     named = {error.path.name: error.reason for error in left_out}
     assert len(named) == len(left_out)

@@ -46,9 +46,9 @@ PARTS = (  # of the course, that two processes can run at the same time
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Leave long tests out unless they are asked for: ``-m nightly``, or by their file or folder.
+    """Leave long tests out unless they are asked for: `-m nightly`, or by their file or folder.
 
-    In ``addopts`` that would be a ``-m``, which the user's own replaces: ``-m "not slow"`` would
+    In `addopts` that would be a `-m`, which the user's own replaces: `-m "not slow"` would
     bring them in.
     """
     start = config.invocation_params.dir
@@ -72,7 +72,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def write_lesson(path, *cells, parameters=PARAMETERS, tags=("parameters",)):
-    """A lesson: parameters, ``cells`` (markdown where they start with #), an exercise."""
+    """A lesson: parameters, `cells` (markdown where they start with #), an exercise."""
     nb = new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
     title = f"# {path.stem[:2]} · A lesson\n\nFormula $T^* = \\arg\\min_T \\sum_i x_i$."
     nb.cells = [new_markdown_cell(title), new_code_cell(parameters, metadata={"tags": list(tags)})]
@@ -95,10 +95,10 @@ def execute(nb, **options):
 
 
 def nbgrader_scores(folder, lesson, run=None, half=None):
-    """Release ``lesson`` with the shipped configuration, hand it in, mark: points of each.
+    """Release `lesson` with the shipped configuration, hand it in, mark: points of each.
 
-    ``solved`` is the lesson unchanged, ``empty`` what is released, ``one`` that with the first
-    exercise solved, ``half`` what is released with that source in its place. ``run`` is a folder
+    `solved` is the lesson unchanged, `empty` what is released, `one` that with the first
+    exercise solved, `half` what is released with that source in its place. `run` is a folder
     whose artefacts and caches all of them read.
     """
     source = folder / "source" / "a" / lesson.name
@@ -142,7 +142,7 @@ def nbgrader_scores(folder, lesson, run=None, half=None):
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
-    """Working folder with ``lessons/``, a corpus of four clips and something like an encoder."""
+    """Working folder with `lessons/`, a corpus of four clips and something like an encoder."""
     rng = np.random.default_rng(0)
     for emotion in ("happy", "sad"):
         for i in range(2):
@@ -159,7 +159,7 @@ def world(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def part_of_course(tmp_path_factory):
-    """``part_of_course(i)`` runs PARTS[i] on what ships, each exercise both ways; its folder.
+    """`part_of_course(i)` runs PARTS[i] on what ships, each exercise both ways; its folder.
 
     The process that asks first makes it, another one waits.
     """

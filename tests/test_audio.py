@@ -114,7 +114,7 @@ def test_segments_cover_the_clip_and_keep_the_remainder():
 
 
 def with_rate(wave, rate, **how):
-    """A WAV whose header says ``rate``, whatever its samples."""
+    """A WAV whose header says `rate`, whatever its samples."""
     out = io.BytesIO()
     soundfile.write(out, wave, SAMPLE_RATE, format="WAV", **how)
     raw = bytearray(out.getvalue())

@@ -15,7 +15,7 @@ from course.settings import ROOT
 
 
 def proof(space, exercise, check):
-    """What is said of an exercise that was just solved and checked in ``space``."""
+    """What is said of an exercise that was just solved and checked in `space`."""
     seen = Proof(space)
     exec(exercise, space)
     exec(check, space)
@@ -57,7 +57,7 @@ def test_data_changed_in_place_is_seen(name, change):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """``run(*cells behind)`` executes a lesson whose exercise is followed by ``cells``."""
+    """`run(*cells behind)` executes a lesson whose exercise is followed by `cells`."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
     def execute(*behind):

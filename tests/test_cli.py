@@ -181,7 +181,7 @@ def test_what_cannot_be_taught_is_one_line(hear, words, status, said, capsys):
 
 @pytest.fixture
 def hear(world, monkeypatch):
-    """``hear(*words)``: status, predictions and lines of ``predict``, without a model."""
+    """`hear(*words)`: status, predictions and lines of `predict`, without a model."""
     from helpers import embed, encoders
 
     class Encoder:

@@ -14,7 +14,7 @@ ROWS = [[f"clips/{i}.wav", ("happy", "sad")[i % 2], f"s{i % 3}", "Kids, talking"
 
 @pytest.fixture
 def listed(tmp_path):
-    """``listed(text or bytes)`` reads a list of six clips, all of which must be used or named."""
+    """`listed(text or bytes)` reads a list of six clips, all of which must be used or named."""
     tree(tmp_path, *(row[0] for row in ROWS))
 
     def read(text, found=6):

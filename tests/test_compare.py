@@ -12,7 +12,7 @@ SPEAKERS, EACH = 4, 25  # clips a speaker
 
 
 def a_run(folder, seed, right, corpus="embedded", clips="c", **change):
-    """A run whose network is right on the clips ``right (n,)``; recorded as the lessons do."""
+    """A run whose network is right on the clips `right (n,)`; recorded as the lessons do."""
     n = SPEAKERS * EACH
     labels = np.arange(n) % 2
     sure = np.random.default_rng(seed).uniform(1, 3, n)

@@ -1,6 +1,6 @@
 """Readers: real corpora against known counts, others against trees laid out as in their manuals.
 
-``SER_CORPORA`` names the folder of the real ones; without it their tests are skipped.
+`SER_CORPORA` names the folder of the real ones; without it their tests are skipped.
 """
 
 import csv

@@ -19,7 +19,7 @@ WHOLE = {suffix: len(audio.read("a", raw)) for suffix, raw in SUFFIXES.items()}
 
 
 def mutated(raw: bytes, rng: random.Random, marks: list[bytes]) -> bytes:
-    """Change ``raw`` in a few places: bits, pieces lost, doubled or moved, ``marks``."""
+    """Change `raw` in a few places: bits, pieces lost, doubled or moved, `marks`."""
     raw = bytearray(raw)
     for _ in range(rng.choice([1, 1, 2, 4])):
         at = rng.randrange(len(raw) + 1)
@@ -84,7 +84,7 @@ def test_predict_on_files_gone_wrong(hear, world):  # noqa: F811
 
 @pytest.fixture
 def start(world, monkeypatch, capsys):
-    """``start(spec)``: status and what is wrong; a note on what is left out is none."""
+    """`start(spec)`: status and what is wrong; a note on what is left out is none."""
     (world / "lessons").mkdir()
     monkeypatch.setattr(runner, "choose", lambda names, folder: {})
     monkeypatch.setattr(runner, "_run", lambda *_: [])

@@ -41,7 +41,7 @@ def modules(room: str) -> dict[str, Path]:
 
 
 def imported(source: str) -> set[str]:
-    """Names of what a source imports, anywhere in it: ``helpers.metrics``, ``torch``."""
+    """Names of what a source imports, anywhere in it: `helpers.metrics`, `torch`."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -187,7 +187,7 @@ INNER = (ast.FunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, a
 
 
 def variables(node: ast.AST, context: type, inner: bool = True) -> set[str]:
-    """Names that code sets (``ast.Store``) or reads (``ast.Load``); ``inner``: in functions too."""
+    """Names that code sets (`ast.Store`) or reads (`ast.Load`); `inner`: in functions too."""
     if isinstance(node, ast.Name):
         return {node.id} if isinstance(node.ctx, context) else set()
     below = [n for n in ast.iter_child_nodes(node) if inner or not isinstance(n, INNER)]
@@ -232,13 +232,13 @@ def test_a_lesson_can_be_read_in_class(name):
 
 @pytest.mark.parametrize("name", lessons())
 def test_no_lesson_captures_output_in_a_widget(name):
-    """See ``helpers.plots.slider``: a run of it could wait for ever."""
+    """See `helpers.plots.slider`: a run of it could wait for ever."""
     source = lessons()[name].read_text(encoding="utf-8")
     assert not re.search(r"\binteract(ive|_manual)?\(|\bOutput\(", source), "use plots.slider"
 
 
 def lesson(*sources, fold=()):
-    """A notebook of code cells; those whose number is in ``fold`` are folded."""
+    """A notebook of code cells; those whose number is in `fold` are folded."""
     hidden = {"jupyter": {"source_hidden": True}}
     cells = [new_code_cell(s, metadata=hidden if i in fold else {}) for i, s in enumerate(sources)]
     return new_notebook(cells=cells)
@@ -356,7 +356,7 @@ def scopes(table: symtable.SymbolTable):
 
 
 def reads(source: str, inner: bool) -> set[str]:
-    """Names that a cell takes from the kernel; ``inner``: those that its functions do."""
+    """Names that a cell takes from the kernel; `inner`: those that its functions do."""
     top = symtable.symtable(source, "cell", "exec")
     own = {s.get_name() for s in top.get_symbols() if s.is_assigned()}
     each = list(top.get_symbols())
@@ -415,7 +415,7 @@ def test_a_check_that_overwrites_is_seen(later, found):
     ],
 )
 def test_long_tests_run_when_asked_for(expression, named, runs):
-    """A ``-m "not slow"`` of the user's must not bring benchmarks in."""
+    """A `-m "not slow"` of the user's must not bring benchmarks in."""
     tests = ROOT / "tests"
     paths = {"benchmark": tests / "benchmarks" / "benchmark.py"}
     items = [

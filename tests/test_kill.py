@@ -47,7 +47,7 @@ RECORD = "from helpers import results\nfor i in range(8): results.record(f'value
 
 @pytest.fixture
 def course(tmp_path):
-    """``course(name)``: a folder with three lessons; the second reads what the first makes."""
+    """`course(name)`: a folder with three lessons; the second reads what the first makes."""
 
     def make(name):
         folder = tmp_path / name
@@ -95,7 +95,7 @@ def check_whole(out):
 
 
 def kill_and_resume(folder, lessons, after, expected):
-    """Kill a run some seconds ``after`` so many ``lessons`` are finished, and give it again."""
+    """Kill a run some seconds `after` so many `lessons` are finished, and give it again."""
     run = start(folder)
     while run.poll() is None and len(list(folder.glob("out/records/*.json"))) < lessons:
         time.sleep(0.01)

@@ -51,7 +51,7 @@ class Ears:
 
 @pytest.fixture
 def page(tmp_path, monkeypatch):
-    """``page(act, body, headers=…, **parameters)``: status and answer of a server in a thread."""
+    """`page(act, body, headers=…, **parameters)`: status and answer of a server in a thread."""
     monkeypatch.setenv("SER_LISTENER", str(tmp_path / "mine"))
     with listen.server(Ears()) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

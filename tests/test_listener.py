@@ -20,7 +20,7 @@ WIDTH = 16
 
 
 def toys(seed):
-    """``draw(emotion, count, speaker)``: clips (count, 16) of toy emotions and toy voices."""
+    """`draw(emotion, count, speaker)`: clips (count, 16) of toy emotions and toy voices."""
     rng = np.random.default_rng(seed)
     centres = dict(zip((*CLASSES, "fearful", "sarcastic"), 3 * np.eye(WIDTH), strict=False))
     voices = 1.5 * np.random.default_rng(1).normal(size=(40, WIDTH))
@@ -54,7 +54,7 @@ def listener(made):
 
 
 def right(listener, X, emotion, voice=""):
-    """Share of clips that are called ``emotion``."""
+    """Share of clips that are called `emotion`."""
     said = listener.hear(X, voice).probabilities.argmax(axis=1)
     return np.mean(np.array(listener.names_)[said] == emotion)
 

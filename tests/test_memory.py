@@ -137,7 +137,7 @@ def test_what_was_deleted_with_its_folder_never_comes_back(folder, again):
 
 
 def test_a_version_without_a_token_is_read(folder):
-    """Folders of before have ``memory-00000001.safetensors``."""
+    """Folders of before have `memory-00000001.safetensors`."""
     teach(Memory(a_listener(), "key"), 1)
     (path,) = folder.glob("memory-*")
     path.rename(folder / "memory-00000009.safetensors")

@@ -140,7 +140,7 @@ def penalty_loss(P, truth, probs):
 
 
 def weighted_bce(weights, truth, probs):
-    """sum_j w_j BCE_j by torch: ``weight`` multiplies both terms of eq. 1 alike."""
+    """sum_j w_j BCE_j by torch: `weight` multiplies both terms of eq. 1 alike."""
     p, y, w = (torch.tensor(np.asarray(a), dtype=torch.float64) for a in (probs, truth, weights))
     return binary_cross_entropy(p, y, weight=w.expand_as(p), reduction="sum").item()
 

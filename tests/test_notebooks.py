@@ -568,7 +568,7 @@ def test_the_contest_names_its_rivals_in_words(course):
 def test_exercises_prove_both_ways(name, course):
     """Without its solution an exercise fails its check; no other cell misses the solution.
 
-    The run above went on without each solution once its check had passed (``both_ways``).
+    The run above went on without each solution once its check had passed (`both_ways`).
     """
     for i, (_, *checks) in enumerate(students.exercises(read(name)), 1):
         said = BothWays.proofs[f"{name[:2]}-exercise-{i}"]

@@ -51,7 +51,7 @@ FORMS = {
 
 
 def fit(form, seen, held, **changed):
-    """A form fitted on ``seen`` and ``held``, each (embeddings, logits, labels)."""
+    """A form fitted on `seen` and `held`, each (embeddings, logits, labels)."""
     return clone(FORMS[form]).set_params(**changed).fit(*seen).fit_held(*held)
 
 

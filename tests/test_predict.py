@@ -13,7 +13,7 @@ RATE = audio.SAMPLE_RATE
 
 @pytest.fixture
 def talk(world, hear, monkeypatch):  # noqa: F811
-    """``talk(*seconds)``: a file, loud and quiet by turns; a pretended encoder hears how loud."""
+    """`talk(*seconds)`: a file, loud and quiet by turns; a pretended encoder hears how loud."""
     sizes = []
 
     def heard(waves):

@@ -73,7 +73,7 @@ def test_three_emotions_are_too_few():
 
 
 class Spy(Detector):
-    """Scores are the first embedding; keeps what ``fit_held`` and ``score_samples`` were given."""
+    """Scores are the first embedding; keeps what `fit_held` and `score_samples` were given."""
 
     seen: list = []
 
@@ -87,7 +87,7 @@ class Spy(Detector):
 
 
 def scored(values):
-    """A case in which ``Spy`` gives each clip its value; the second column says who speaks."""
+    """A case in which `Spy` gives each clip its value; the second column says who speaks."""
     case = cases()[0]
     who = np.unique(SPEAKERS, return_inverse=True)[1]
     return dataclasses.replace(case, embeddings=np.column_stack([values, who]).astype(float))

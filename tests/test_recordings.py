@@ -18,7 +18,7 @@ def people(table):
 
 
 def names(*levels):
-    """``names("a b", "happy sad")``: a clip in a/happy, a/sad, b/happy and b/sad."""
+    """`names("a b", "happy sad")`: a clip in a/happy, a/sad, b/happy and b/sad."""
     paths = [""]
     for level in levels:
         paths = [f"{path}{name}/" for path in paths for name in level.split()]

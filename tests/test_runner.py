@@ -27,7 +27,7 @@ RECORD = (
 
 @pytest.fixture
 def go(world, monkeypatch):
-    """``go("03", "--seed", "0")`` is ``ser-course run`` on the lessons in ``world/lessons``."""
+    """`go("03", "--seed", "0")` is `ser-course run` on the lessons in `world/lessons`."""
     monkeypatch.setattr(runner, "run", partial(runner.run, folder=world / "lessons"))
 
     def run(*words):

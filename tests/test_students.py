@@ -74,7 +74,7 @@ def test_what_git_ignores_in_data_is_never_handed_out(tmp_path, monkeypatch):
 
 
 def test_what_a_lesson_names_is_handed_out():
-    """A file of the course's that prose or code cites, such as ``tools/choose_prior.py``."""
+    """A file of the course's that prose or code cites, such as `tools/choose_prior.py`."""
     rooms, named = "course|data|docs|figures|helpers|tests|tools", set()
     for path in students.lessons().values():
         for cell in nbformat.read(path, as_version=4).cells:
@@ -138,7 +138,7 @@ def test_the_edition_has_no_empty_cell_and_goes_on_past_what_is_unsolved(tmp_pat
 
 @pytest.fixture
 def hand_out(world, monkeypatch):
-    """A student edition of two lessons in ``class/``, with what a run made before."""
+    """A student edition of two lessons in `class/`, with what a run made before."""
     monkeypatch.setattr(students, "SHIPPED", ("pyproject.toml",))
     for name in ("03_x", "04_y"):
         write_lesson(world / "lessons" / f"{name}.ipynb", "x = 1")

@@ -111,7 +111,7 @@ def test_single_precision_is_enough():
 
 
 def faint(seed=7, speakers=10, each=40, size=60):
-    """Labels in the three loudest of ``size`` directions, each fainter than the one before."""
+    """Labels in the three loudest of `size` directions, each fainter than the one before."""
     rng, who = np.random.default_rng(seed), np.repeat(np.arange(speakers), each)
     y = rng.integers(4, size=len(who))
     rows = rng.normal(size=(len(who), size)) + 1.5 * np.eye(4, size)[y]

@@ -175,7 +175,7 @@ def test_a_full_or_read_only_folder_is_told_before_a_cluster_starts(
 
 @pytest.fixture
 def on_worker(monkeypatch):
-    """``on_worker(out)``: what a worker says of a run that it is given."""
+    """`on_worker(out)`: what a worker says of a run that it is given."""
     import distributed
 
     monkeypatch.setattr(distributed, "get_worker", lambda: SimpleNamespace(address="tcp://here"))

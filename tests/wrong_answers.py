@@ -15,13 +15,13 @@ NOTHING = "ends without `return`"  # told to an answer that returns nothing: no 
 
 
 def cells(name):
-    """The exercises of a lesson: ``[[solution, check, …], …]``, sources; a check is a step."""
+    """The exercises of a lesson: `[[solution, check, …], …]`, sources; a check is a step."""
     lesson = nbformat.read(lessons()[name], as_version=4)
     return [[lesson.cells[i].source for i in own] for own in students.exercises(lesson)]
 
 
 def lists(answer):
-    """An answer that returns lists where ``answer`` returns arrays: as right as it was."""
+    """An answer that returns lists where `answer` returns arrays: as right as it was."""
     name = next(n.name for n in ast.parse(answer).body if isinstance(n, ast.FunctionDef))
     return (
         f"{answer}\n\ndef plain(found):\n"
@@ -38,8 +38,8 @@ def catalogue(name, space, wrong, right):
 
     A message is three words or more of one assertion: no alternatives, or it proves nothing.
 
-    ``space()`` holds what the lesson has in its kernel by then, in small; ``wrong`` holds
-    ``(exercise, answer, part of the message)``, ``right`` ``(exercise, answer)``.
+    `space()` holds what the lesson has in its kernel by then, in small; `wrong` holds
+    `(exercise, answer, part of the message)`, `right` `(exercise, answer)`.
     """
     tasks = cells(name)
 

@@ -37,9 +37,9 @@ def subsets(layers) -> list[tuple[int, ...]]:
 
 
 def heard(rows, y, speakers, train, drawn, voiced) -> tuple[dict[str, np.ndarray], str]:
-    """What each subset says of all clips, (draws, n), and the subset that ``train`` chooses.
+    """What each subset says of all clips, (draws, n), and the subset that `train` chooses.
 
-    ``rows``: embeddings (n, d) by the subset's name.
+    `rows`: embeddings (n, d) by the subset's name.
     """
     size = min(SIZE, len(train) // 2, *(X.shape[1] for X in rows.values()))
     spaces = {name: VoicedProbe(size, voiced) for name in rows}
@@ -55,7 +55,7 @@ def heard(rows, y, speakers, train, drawn, voiced) -> tuple[dict[str, np.ndarray
 
 
 def compare(states, layers, y, speakers, neutral: int, voiced: bool) -> dict:
-    """Gains over all ``layers``, in points of UAR with their intervals, of a corpus."""
+    """Gains over all `layers`, in points of UAR with their intervals, of a corpus."""
     rows = {
         ", ".join(map(str, s)): states[:, list(s)].reshape(len(states), -1) for s in subsets(layers)
     }

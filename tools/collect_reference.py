@@ -98,7 +98,7 @@ def remember(name: str, there: dict, merged: dict) -> None:
 
 
 def apart(merged: dict, lessons) -> list[dict]:
-    """Results of each seed that ``merge`` joined, of these lessons: what ``merge`` may join again.
+    """Results of each seed that `merge` joined, of these lessons: what `merge` may join again.
 
     Stops where a figure of several seeds lacks their intervals.
     """
@@ -116,7 +116,7 @@ def apart(merged: dict, lessons) -> list[dict]:
 
 
 def _of_seed(lesson: str, entry: dict, seed: int) -> dict:
-    """What `_merge_entries` was given for ``seed``; ``n`` is the mean over seeds."""
+    """What `_merge_entries` was given for `seed`; `n` is the mean over seeds."""
     own, i = entry | {"seeds": [seed]}, entry["seeds"].index(seed)
     if entry["value"] is not None and len(entry["seeds"]) > 1:
         if "ends" not in entry:

@@ -27,7 +27,7 @@ SEEDS = (0, 1, 2)
 
 
 def predictions(table: pd.DataFrame, x: np.ndarray, folds: list[np.ndarray]) -> np.ndarray:
-    """Logistic regression on standardised ``x``: each fold predicted from all the others."""
+    """Logistic regression on standardised `x`: each fold predicted from all the others."""
     predicted = np.empty(len(table), dtype=object)
     for test in folds:
         train = np.setdiff1d(np.arange(len(table)), test)

@@ -1,6 +1,6 @@
 """What the embedded corpus is made of: speakers, sentences, rules of expression, raters.
 
-Each rule is ``(value at strength 1, where it comes from)``. The sources give a direction, and
+Each rule is `(value at strength 1, where it comes from)`. The sources give a direction, and
 some a figure for their own synthesizer; "size: ours" marks a magnitude that no source prints.
 Quoted from memory, not from the originals; only M&A's table was checked, against a restatement.
 

@@ -2,7 +2,7 @@
 
     python -m tools.make_corpus --out data/corpus --jobs 2
 
-Needs Debian's espeak-ng 1.51 (``apt install espeak-ng``). Every random draw is seeded by the name
+Needs Debian's espeak-ng 1.51 (`apt install espeak-ng`). Every random draw is seeded by the name
 of the clip or the speaker, so any clip can be made alone and comes out the same.
 """
 
@@ -33,7 +33,7 @@ OPUS_LEVEL = 0.97  # libsndfile's compression level: about 14 kbit/s
 
 @dataclass(frozen=True)
 class Clip:
-    """One utterance to make; ``path`` is relative to the corpus folder."""
+    """One utterance to make; `path` is relative to the corpus folder."""
 
     speaker: tuple
     emotion: str
@@ -89,7 +89,7 @@ def style(speaker: str) -> tuple[dict, dict, dict]:
 
 
 def expression(clip: Clip) -> tuple[dict, float]:
-    """The clip's parameters in the units of ``rules.PARAMETERS``, and its strength (0 to 1.3)."""
+    """The clip's parameters in the units of `rules.PARAMETERS`, and its strength (0 to 1.3)."""
     rng = seeded(clip.name)
     strength = clip.speaker[5] * rules.INTENSITIES[clip.intensity]
     strength *= float(np.exp(0.15 * rng.standard_normal()))
@@ -107,7 +107,7 @@ def expression(clip: Clip) -> tuple[dict, float]:
 
 
 def speak(clip: Clip, values: dict, warp: float) -> tuple[np.ndarray, int]:
-    """espeak-ng's wave (float64) and rate, ``warp`` times too low and slow, as asked."""
+    """espeak-ng's wave (float64) and rate, `warp` times too low and slow, as asked."""
     _, _, voice, pitch, _, _ = clip.speaker
     octaves = np.log2(pitch / warp) + values["f0"] / 12
     words = (clip.sentence[:-1] + ("?" if values["final"] > 2 else ".")).split()
@@ -128,7 +128,7 @@ def speak(clip: Clip, values: dict, warp: float) -> tuple[np.ndarray, int]:
 
 
 def espeak(voice: str, text: str, speed: float) -> tuple[np.ndarray, int]:
-    """Run espeak-ng at ``speed`` words a minute: its wave without silent ends, and its rate."""
+    """Run espeak-ng at `speed` words a minute: its wave without silent ends, and its rate."""
     words = str(int(np.clip(round(speed), 80, 400)))
     call = ["espeak-ng", "-v", voice, "-s", words, "-z", "-m", "--stdout"]
     done = subprocess.run(call, input=text.encode(), capture_output=True, check=True)
@@ -153,7 +153,7 @@ def shape_spectrum(wave: np.ndarray, rate: int, tilt: float, colour: np.ndarray)
 def warp_time(
     wave: np.ndarray, step: float, jitter: float, tremor: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Read the wave at ``step`` samples a sample, with irregular (jitter) and slow (tremor) F0."""
+    """Read the wave at `step` samples a sample, with irregular (jitter) and slow (tremor) F0."""
     n = int(len(wave) / step)
     t = np.arange(n) / RATE
     noise = uniform_filter1d(rng.standard_normal(n), RATE // 125)  # 8 ms, about a period

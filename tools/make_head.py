@@ -200,7 +200,7 @@ def _reached(new: dict) -> dict[str, float]:
 
 
 def make(names=TAUGHT) -> tuple[Listener, Channel, dict]:
-    """The listener that these corpora teach, how they sound, and what ``head.json`` says of it."""
+    """The listener that these corpora teach, how they sound, and what `head.json` says of it."""
     encoder = encoders.load("embedded")
     parts = zip(*(clips(name, encoder) for name in names), strict=True)
     X, emotion, speakers, corpus = map(np.concatenate, parts)

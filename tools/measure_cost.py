@@ -87,7 +87,7 @@ def table(cost: dict) -> str:
 
 
 def filled(page: str, cost: dict) -> str:
-    """The page with its table from ``cost``."""
+    """The page with its table from `cost`."""
     return re.sub(r"(?<=<!-- cost -->\n).*?(?=\n<!-- end -->)", table(cost), page, flags=re.S)
 
 

@@ -3,12 +3,12 @@
     python -m tools.simulate_intervals --estimate    # effects of speakers, from real speech
     python -m tools.simulate_intervals               # coverage and width at 4, 6, 10, 24 speakers
 
-The logits of a clip of emotion e by speaker s are normal: ``mean[e] + turn + speaker[s] +
-interaction[s, e] + clip``. Means, the four covariances and the speakers' clip counts are estimated
+The logits of a clip of emotion e by speaker s are normal: `mean[e] + turn + speaker[s] +
+interaction[s, e] + clip`. Means, the four covariances and the speakers' clip counts are estimated
 by moments on the test clips of EMO-DB and RAVDESS, heads on the frozen encoder; they stand in
-``data/reference/speaker_effects.json``. A draw makes n new speakers, dealt to at most five turns
+`data/reference/speaker_effects.json`. A draw makes n new speakers, dealt to at most five turns
 whose models stay the same. The truth is the mean of a figure over all draws, what is needed twice
-t(n - 1) times its standard deviation. The table: ``data/reference/intervals.json``.
+t(n - 1) times its standard deviation. The table: `data/reference/intervals.json`.
 """
 
 import argparse
@@ -41,9 +41,9 @@ def _covariance(matrix: np.ndarray) -> np.ndarray:
 
 
 def moments(logits, tuned, emotion, speaker, turn) -> dict:
-    """Effects from logits (m, K) of test clips, and ``tuned``: by the model that tuned on them.
+    """Effects from logits (m, K) of test clips, and `tuned`: by the model that tuned on them.
 
-    ``emotion``, ``speaker``, ``turn (m,)``: numbers from 0 up. The same clips under two models tell
+    `emotion`, `speaker`, `turn (m,)`: numbers from 0 up. The same clips under two models tell
     turns apart from the speakers that are tested in them.
     """
     K, cells = logits.shape[1], np.stack([speaker, emotion], axis=1)
@@ -120,7 +120,7 @@ def draw(effects: dict, n: int, rng, models):
 
 
 def figures(logits, labels, speakers, turns) -> dict[str, tuple]:
-    """``(value, low, high)`` of the figures that the table is about, and of no others."""
+    """`(value, low, high)` of the figures that the table is about, and of no others."""
     unknown = labels < 0
     z, y, known = logits[~unknown], labels[~unknown], {"speakers": speakers[~unknown]}
     sharp, soft = softmax(z, axis=1), softmax(z / 1.5, axis=1)

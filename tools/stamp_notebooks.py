@@ -15,7 +15,7 @@ from course.settings import lessons
 
 
 def stamped(nb, stem: str):
-    """A copy of ``nb`` as it should lie in git."""
+    """A copy of `nb` as it should lie in git."""
     nb = copy.deepcopy(nb)
     students.mark(nb, stem)
     nb.metadata = nbformat.from_dict(

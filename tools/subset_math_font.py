@@ -1,4 +1,4 @@
-"""Cut STIX Math to the glyphs that formulas of the lessons use: ``course/assets/math.woff``.
+"""Cut STIX Math to the glyphs that formulas of the lessons use: `course/assets/math.woff`.
 
     python -m tools.subset_math_font STIXMath-Regular.otf
 
@@ -23,7 +23,7 @@ RANGES = """
 
 
 def codes(ranges: str = RANGES) -> set[int]:
-    """The code points of ``ranges``, hexadecimal."""
+    """The code points of `ranges`, hexadecimal."""
     ends = [[int(end, 16) for end in word.split("-")] for word in ranges.split()]
     return {code for end in ends for code in range(end[0], end[-1] + 1)}
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from helpers.errors import CourseError
 from helpers.files import replacing
+from helpers.splits import PARTS
 
-PARTS = ("train", "stop", "tune", "test")
 SEGMENT_S, HOP_S = 1.0, 1.0  # seconds: fixed-length segments of source 1, section 6.1
 
 

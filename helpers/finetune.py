@@ -18,7 +18,7 @@ from helpers.embed import embed
 from helpers.errors import CourseError, nearest
 from helpers.profiles import PROFILES, dtype_for, settings_for
 
-USED = "audio embed encoders finetune networks probe profiles training".split()
+USED = "audio embed encoders finetune networks probe profiles sniff training".split()
 CODE = code(*(Path(__file__).with_name(f"{name}.py") for name in USED))
 KEPT = 2000  # clips in memory: waves of 3 s, about 400 MB; states of 512 numbers, 600 MB
 read = lru_cache(maxsize=KEPT)(audio.read)
@@ -204,20 +204,6 @@ def features(paths, encoder, settings, folder, progress=True) -> np.ndarray:
     return states(paths, encoder, settings, folder, progress)[..., : encoder.hidden_size]
 
 
-def frozen(art, frame, encoder="embedded", folder="runs/course", progress=True) -> np.ndarray:
-    """Embeddings `(n, H)` of the clips of `art` by its encoder *before* fine-tuning, cached.
-
-    `frame`, `encoder`, `folder`: as given to `artefact`. Pseudo-unknowns need them: no label has
-    gone into these.
-    """
-    settings = PROFILES[art.how["profile"]]
-    if isinstance(encoder, str):
-        encoder = encoders.load(encoder, art.how["dtype"])
-    paths = frame.set_index("utterance").loc[art.utterances, "path"]
-    return features(paths, encoder, settings, folder, progress)[:, -1]
-
-
-@threadpool_limits.wrap(limits=1, user_api="blas")
 def start_as_probe(model, before, labels, speakers, train):
     """Give `model` the head that fine-tuning begins with: a probe on last states `before (n, H)`.
 

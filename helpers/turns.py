@@ -30,7 +30,7 @@ from helpers.cache import code, key
 from helpers.errors import CourseError
 from helpers.files import replacing
 
-USED = ("artefact", "audio", "emotions", "splits", "turns")
+USED = ("artefact", "audio", "emotions", "sniff", "splits", "turns")
 CODE = code(*(Path(__file__).with_name(f"{name}.py") for name in USED))
 WINDOW = 256  # clips whose segments are in memory at once
 
@@ -93,10 +93,10 @@ def plan(frame, seed=0, split="rotation", turns=None, known=None):
 
 
 def _digest(frame) -> str:
-    """What clips an artefact was made from: who says what with which emotion, and file sizes."""
-    told = frame[["utterance", "emotion", "speaker", "gender"]].astype(str).to_numpy()
-    sizes = [str(Path(p).stat().st_size) if Path(p).exists() else "" for p in frame["path"]]
-    return key(*told.ravel(), *sizes)
+    """What clips an artefact was made from: who says what with which emotion, and the bytes."""
+    told = frame[["utterance", "emotion", "speaker", "gender", "language"]].astype(str).to_numpy()
+    heard = (key(Path(p).read_bytes()) if Path(p).is_file() else "" for p in frame["path"])
+    return key(*told.ravel(), *heard)
 
 
 def _make(frame, maker, place, how, progress) -> kept.Artefact:

@@ -21,7 +21,10 @@ from helpers.provenance import older
 SCHEMA = 1
 REFERENCE = Path(__file__).resolve().parents[1] / "data" / "reference"
 FIGURES = REFERENCE.parents[1] / "figures"
-REAL = {"ravdess": "RAVDESS", "emodb": "EMO-DB", "crema_d": "CREMA-D"}  # speech of people
+REAL = {  # speech of people
+    "ravdess": "RAVDESS", "emodb": "EMO-DB", "crema_d": "CREMA-D",
+    "emodb+emovo+ravdess": "three corpora", "ravdess+crema_d+tess+savee": "four corpora",
+}  # fmt: skip
 FIELDS = ("value", "low", "high", "n")
 _recorded: dict[str, dict] = {}  # of this kernel, for table()
 

@@ -21,6 +21,7 @@ ELSEWHERE = (
     (f"crema_d-{WHISPER}", "CREMA-D, Whisper"),
 )
 FROZEN = "not fine-tuned"  # a run on an encoder too large for its machine: two linear heads
+LAST = "over the last layer, not fine-tuned"  # what several layers, or a voice, gain there
 OLDER = " (older)"  # lesson, code or encoder changed since: make reference says which
 CONDITIONS = {  # the end of a key of a detector, in words
     "enrolled": ", 10 clips a voice",
@@ -68,10 +69,12 @@ def _what(lesson: str, key: str) -> str:
     return what + (", %" if figure["unit"] in PERCENT else "")
 
 
-def _frozen(what: str, file: dict) -> bool:
-    """Whether a figure, by its name of a fine-tuned network, is of one that stayed frozen."""
+def _frozen(lesson: str, key: str, file: dict) -> str:
+    """What is added to a figure, by its name of a fine-tuned network, where none was fine-tuned."""
     timed = file["notebooks"].get("02_fine_tune", {}).get("seconds_per_epoch")
-    return "fine-tuned" in what and timed is not None and timed["value"] is None
+    if "fine-tuned" not in _what(lesson, key) or timed is None or timed["value"] is not None:
+        return ""
+    return f" ({LAST if re.search('_(frozen|enrolled)_over_', key) else FROZEN})"
 
 
 def _seeds(seeds: list[int]) -> str:
@@ -103,7 +106,7 @@ def measured(page: str, columns) -> str:
             figure = measures.measure(lesson, key)
             cells = [
                 _cell(entry, figure["unit"])
-                + (f" ({FROZEN})" if entry and _frozen(figure["what"], file) else "")
+                + (_frozen(lesson, key, file) if entry else "")
                 + _fewer(entry, file["run"]["seeds"])
                 + (OLDER if entry and lesson in old else "")
                 for entry, file, old in zip(entries, files.values(), stale, strict=True)
@@ -135,7 +138,8 @@ def _judged(aim: dict, name: str, file: dict) -> str:
     if entry is None or bound is None or (not own and name == SYNTHETIC[0]):
         return "–"  # the synthetic corpus proves nothing, but for what was aimed at on it
     cell = _cell(entry, unit)
-    if _frozen(figure["what"], file):
+    frozen = _frozen(aim["lesson"], aim["key"], file)
+    if FROZEN == frozen[2:-1]:
         cell = FROZEN
     elif entry["value"] is not None:
         shown = _cell({"value": bound}, unit)
@@ -144,7 +148,7 @@ def _judged(aim: dict, name: str, file: dict) -> str:
             if float(shown) in map(float, re.findall(r"-?[\d.]+", cell)[1:]):
                 cell = _cell(entry, unit, more)
         which = f" ({side} {shown})" if own else ""
-        cell = f"{results.verdict(entry, **{side: bound})}{which}: {cell}"
+        cell = f"{results.verdict(entry, **{side: bound})}{which}: {cell}{frozen}"
     return cell + (OLDER if older(file["run"], aim["lesson"]) else "")
 
 
@@ -185,8 +189,7 @@ def changed() -> str:
             then = before[name].get(f"{lesson}/{key}")
             now = files[name]["notebooks"].get(lesson, {}).get(key)
             cell = f"{_cell(then, unit)} → {_cell(now, unit)}" if then and now else "–"
-            frozen = then and now and _frozen(figure["what"], files[name])
-            cell += f" ({FROZEN})" if frozen else ""
+            cell += _frozen(lesson, key, files[name]) if then and now else ""
             cell += _fewer(now, files[name]["run"]["seeds"]) if cell != "–" else ""
             old = cell != "–" and older(files[name]["run"], lesson)
             cells.append(cell + (OLDER if old else ""))
@@ -206,12 +209,21 @@ def _chosen(file: dict) -> str:
     return max(scores, key=scores.get).replace("_", " ")
 
 
+def _detector(file: dict) -> str:
+    """The detector of the nineteen that the pseudo-unknowns of other corpora chose."""
+    scores = contest.elsewhere("auroc", file["run"]["corpus"], file["run"]["encoder"])
+    return _called(max(scores, key=scores.get))
+
+
+def _called(name: str) -> str:
+    return measures.measure("13_detectors", f"auroc_{name}")["what"].removeprefix("AUROC, ")
+
+
 def _best(entries: dict, suffix: str) -> str:
     """The detector of the nineteen that ranks first on the very clips that are scored."""
     keys = {f"auroc_{name}{suffix}": name for name in contest.GRIDS}
     first = max(keys, key=lambda key: entries[key]["value"])
-    what = measures.measure("13_detectors", f"auroc_{keys[first]}")["what"].removeprefix("AUROC, ")
-    return f"{what}: {_cell(entries[first], 'share')}"
+    return f"{_called(keys[first])}: {_cell(entries[first], 'share')}"
 
 
 def _way(entries: dict, suffix: str) -> str:
@@ -242,13 +254,14 @@ def musts() -> str:
     fewer = [_fewer(f["best_chosen_elsewhere"], own) for f, own in zip(last, seeds, strict=True)]
     ranks = [f"{file['best_chosen_elsewhere']['value']:.1f}" for file in last]
     of_last = {
-        "rank of nineteen of the detector that other corpora chose": ranks,
+        "rank of that detector among nineteen": ranks,
         "first of nineteen on these very clips: no choice": [_best(f, "") for f in last],
         "first of nineteen, with a voice": [_best(file, "_enrolled") for file in last],
         "way from the printed form to the oracle, %": [_way(file, "") for file in last],
         "way to the oracle, with a voice, %": [_way(file, "_enrolled") for file in last],
     }
-    body.append(["what other corpora chose for it", *map(_chosen, files.values())])
+    body.append(["its setting, chosen by other corpora", *map(_chosen, files.values())])
+    body.append(["detector, chosen by other corpora", *map(_detector, files.values())])
     body += [
         [what, *(cell + which for cell, which in zip(cells, fewer, strict=True))]
         for what, cells in of_last.items()
@@ -258,21 +271,6 @@ def musts() -> str:
         old = any(older(file["run"], lesson) for lesson in ("06_openmax", "13_detectors"))
         heads.append(f"{dict(ALL)[name]}, {_seeds(own)}{OLDER if old else ''}")
     return rows(["", *heads], body)
-
-
-def seeds() -> str:
-    """Which seeds of each lesson have run on each reference."""
-    files, body = _there([*ALL, *ELSEWHERE]), []
-    for lesson in sorted({lesson for file in files.values() for lesson in file["notebooks"]}):
-        cells = []
-        for file in files.values():
-            ran = {
-                s for entry in file["notebooks"].get(lesson, {}).values() for s in entry["seeds"]
-            }
-            old = OLDER if ran and older(file["run"], lesson) else ""
-            cells.append((", ".join(map(str, sorted(ran))) or "–") + old)
-        body.append([lesson[:2], *cells])
-    return rows(["lesson", *(dict([*ALL, *ELSEWHERE])[name] for name in files)], body)
 
 
 MEASURED = {  # a page of `data/measures.json`, and its columns
@@ -289,4 +287,4 @@ MEASURED = {  # a page of `data/measures.json`, and its columns
     "profiles": (("emodb-quick", "EMO-DB, quick"), MAIN[1]),
 }
 TABLES = {name: partial(measured, name, columns) for name, columns in MEASURED.items()}
-TABLES |= {"aims": aims, "changed": changed, "musts": musts, "seeds": seeds}
+TABLES |= {"aims": aims, "changed": changed, "musts": musts}

@@ -12,9 +12,11 @@ import re
 import sys
 from pathlib import Path
 
+from helpers.provenance import older
+from helpers.results import read_results
 from tools import encoder_tables, reference_tables
 from tools.benchmark_folds import PUBLISHED, SHARED_SPEAKERS
-from tools.reference_tables import ELSEWHERE, MAIN, REFERENCE, rows
+from tools.reference_tables import ELSEWHERE, MAIN, OLDER, REFERENCE, rows
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = ROOT / "data" / "encoders" / "embedded" / "README.md"
@@ -38,9 +40,13 @@ FIGURES = (
     ("reliability", "04: reliability before and after"),
     ("risk-coverage", "04: risk against coverage"),
     ("known-unknown", "05: entropy of known and of unknown clips"),
+    ("entropy-voice", "05: the entropy, with a voice and without"),
     ("f1-by-rate", "06: F1 of unknown by the share of known clips lost"),
+    ("unknown-voice", "06: the recommended form, with a voice and without"),
     ("map", "07: a map of the unknown clips"),
+    ("clusters-voice", "07: clusters, with a voice and without"),
     ("planes", "08: where PAD puts the unknown clips"),
+    ("names-voice", "08: names, with a voice and without"),
     ("branches", "09: branches, ensembles, controls"),
     ("new-emotion", "10: recall of a new emotion by clips taught"),
     ("two-curves", "11: one set of probabilities, counted in two ways"),
@@ -120,6 +126,23 @@ def rate() -> str:
     return rows([f"{TITLES[kept['corpus']]}, seed {kept['seed']}", *heads], body)
 
 
+def seeds() -> str:
+    """Which seeds of each lesson have run on each reference."""
+    columns = (*reference_tables.ALL, *ELSEWHERE)
+    paths = {title: REFERENCE / f"{name}.json" for name, title in columns}
+    files = {title: read_results(path) for title, path in paths.items() if path.is_file()}
+    body = []
+    for lesson in sorted({lesson for file in files.values() for lesson in file["notebooks"]}):
+        cells = []
+        for file in files.values():
+            entries = file["notebooks"].get(lesson, {}).values()
+            ran = sorted({seed for entry in entries for seed in entry["seeds"]})
+            old = OLDER if ran and older(file["run"], lesson) else ""
+            cells.append((", ".join(map(str, ran)) or "–") + old)
+        body.append([lesson[:2], *cells])
+    return rows(["lesson", *files], body)
+
+
 def gallery() -> str:
     """Links to the figures that `collect_reference.py` took from the executed lessons."""
     columns = (*reference_tables.ALL, *ELSEWHERE)
@@ -138,6 +161,7 @@ TABLES = reference_tables.TABLES | {
     "layers": layers,
     "rate": rate,
     "gallery": gallery,
+    "seeds": seeds,
     "training": lambda: rows(*encoder_tables.training()),
     "hours": lambda: rows(*encoder_tables.hours()),
     "pilots": lambda: rows(*encoder_tables.pilots()),

@@ -12,11 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import soundfile as sf
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from helpers import features, metrics, splits
+from helpers import features, metrics, probe, splits
 from helpers.intervals import interval
 from tools import corpus_rules as rules
 
@@ -31,9 +28,8 @@ def predictions(table: pd.DataFrame, x: np.ndarray, folds: list[np.ndarray]) -> 
     predicted = np.empty(len(table), dtype=object)
     for test in folds:
         train = np.setdiff1d(np.arange(len(table)), test)
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
-        model.fit(x[train], table.emotion.iloc[train])
-        predicted[test] = model.predict(x[test])
+        names = table.emotion.iloc[train]
+        predicted[test] = probe.predict(x[test], *probe.fit(x[train], names, 0.1), np.unique(names))
     return predicted
 
 

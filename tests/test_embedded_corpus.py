@@ -147,6 +147,7 @@ def test_neutral_pitch_separates_the_genders(table):
         assert low <= f0 <= high, f"{speaker}: {f0:.0f} Hz"
 
 
+@pytest.mark.nightly  # of a tool that maintainers run once
 def test_no_two_speakers_share_a_voice():
     voices = [voice for _, _, voice, *_ in rules.SPEAKERS]
     assert len(set(voices)) == len(voices)
@@ -160,6 +161,7 @@ def test_no_two_speakers_share_a_voice():
     assert len(set(sounds.values())) == len(sounds), "espeak-ng ignores a variant"
 
 
+@pytest.mark.nightly  # of a tool that maintainers run once
 @pytest.mark.parametrize(
     "name",
     [

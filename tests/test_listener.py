@@ -269,6 +269,7 @@ def test_another_microphone_is_unlike_all_that_were_taught(made, people):
     assert near.unlike(new - shift[1], view).mean() > 0.9
 
 
+@pytest.mark.nightly  # of a tool that maintainers run once
 def test_corpora_and_their_emotions_weigh_the_same():
     corpus = np.repeat(["a", "b"], [300, 60])
     y = np.r_[np.repeat([0, 1], [250, 50]), np.repeat([0, 1, 2], [25, 30, 5])]
@@ -282,6 +283,7 @@ def test_corpora_and_their_emotions_weigh_the_same():
     assert few[-310:-300].sum() == 0 and few[-300:].sum() == pytest.approx(670 / 3)
 
 
+@pytest.mark.nightly  # of a tool that maintainers run once
 def test_the_measure_of_a_head_enrols_each_speaker_by_their_own_clips(listener, people):
     parts = [(c, s) for s in (30, 31) for c in CLASSES for _ in range(4)]
     X = np.concatenate([people(c, 1, s) for c, s in parts])
@@ -298,6 +300,7 @@ def test_the_measure_of_a_head_enrols_each_speaker_by_their_own_clips(listener, 
     assert not np.allclose(own.probabilities, anybody.probabilities) and not listener.notes
 
 
+@pytest.mark.nightly  # of a tool that maintainers run once
 def test_what_a_voice_adds_is_the_difference_of_the_two_figures_with_an_interval():
     rng, y = np.random.default_rng(0), np.tile([0, 1, 2, -1], 30)
     speakers, right = np.arange(120) % 6, np.eye(3)[np.maximum(y, 0)]
@@ -311,6 +314,7 @@ def test_what_a_voice_adds_is_the_difference_of_the_two_figures_with_an_interval
     assert list(measure_head.gained(plain, plain, np.maximum(y, 0), speakers)) == ["uar"]
 
 
+@pytest.mark.nightly  # of a tool that maintainers run once
 def test_what_is_called_unknown_and_how_sure_the_head_is_by_hand():
     y, speakers = np.array([0, 0, 1, 1, -1, -1]), np.arange(6) % 2
     p = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7], [0.5, 0.5], [1.0, 0.0]])
@@ -356,6 +360,7 @@ def test_the_page_of_figures_says_of_the_head_what_was_measured():
     assert those(1, "enrolled_uar_less", 0) == {"ravdess", "emodb"}
 
 
+@pytest.mark.nightly  # of a tool that maintainers run once
 def test_a_probe_of_the_same_corpus_says_nothing_of_what_it_was_not_taught():
     rng, y = np.random.default_rng(0), np.tile([0, 1, -1], 40)
     X = rng.normal(size=(120, 4)) + 6 * np.eye(4)[y]

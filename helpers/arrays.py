@@ -8,7 +8,12 @@ CHUNK = 4_000_000  # numbers held at once where all rows together would not fit 
 
 
 def matrix(values, name: str, columns: int | None = None) -> np.ndarray:
-    """`values` as a finite float array (n, columns); CourseError naming `name` otherwise."""
+    """`values` as a finite float array (n, columns); CourseError naming `name` otherwise.
+
+    >>> matrix([3.0, -1.0], "logits")  # a single row needs two brackets
+    Traceback (most recent call last):
+    helpers.errors.CourseError: logits: expected shape (n, any), got (2,)
+    """
     array = np.asarray(values)
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float64)
@@ -44,7 +49,12 @@ def probabilities(values, name: str = "probs") -> np.ndarray:
 
 
 def class_labels(y, rows: int, name: str = "labels", classes: int | None = None) -> np.ndarray:
-    """`y` as integers (rows,), one a row, none negative, all below `classes` if given."""
+    """`y` as integers (rows,), one a row, none negative, all below `classes` if given.
+
+    >>> class_labels([0, 2], rows=2, classes=2)  # two columns: classes 0 and 1
+    Traceback (most recent call last):
+    helpers.errors.CourseError: labels: class 2 has no column among 2
+    """
     labels = np.asarray(y)
     if labels.shape != (rows,) or labels.dtype.kind not in "iu" or (rows and labels.min() < 0):
         raise CourseError(f"{name}: expected {rows} class numbers from 0 up, one a row")
@@ -54,7 +64,12 @@ def class_labels(y, rows: int, name: str = "labels", classes: int | None = None)
 
 
 def pairs(labels, said) -> tuple[np.ndarray, np.ndarray]:
-    """Names or numbers of classes (n,), true and said; no true number below 0 (known by none)."""
+    """Names or numbers of classes (n,), true and said; no true number below 0 (known by none).
+
+    >>> pairs([0, -1], [0, 1])  # -1 was never taught: no answer to it can be right
+    Traceback (most recent call last):
+    helpers.errors.CourseError: labels: below 0 they name no class; leave out what was never taught
+    """
     labels, said = np.asarray(labels), np.asarray(said)
     if labels.ndim != 1 or labels.shape != said.shape or not labels.size:
         raise CourseError(f"labels, said: expected (n,) each, got {labels.shape}, {said.shape}")
@@ -72,7 +87,14 @@ def finite(values, name: str = "confidence") -> np.ndarray:
 
 
 def flags(values, shape: tuple, name: str = "correct") -> np.ndarray:
-    """`values` as booleans of `shape`: class numbers (-1 among them) are no yes or no."""
+    """`values` as booleans of `shape`: class numbers (-1 among them) are no yes or no.
+
+    >>> flags([1, 0], (2,)).tolist()
+    [True, False]
+    >>> flags([1, -1], (2,), "unknown")  # as a boolean -1 would be a yes
+    Traceback (most recent call last):
+    helpers.errors.CourseError: unknown: expected yes or no (booleans), got int64
+    """
     array = np.asarray(values)
     if array.shape != shape:
         raise CourseError(f"{name}: expected a yes or no for each of {shape}, got {array.shape}")

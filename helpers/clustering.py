@@ -73,7 +73,12 @@ class OnlineClustering(Estimator):
         return self.counts_ >= self.min_support
 
     def predict(self, embeddings) -> np.ndarray:
-        """The cluster of each row, nothing learnt; -1 where none is similar enough: (n,)."""
+        """The cluster of each row, nothing learnt; -1 where none is similar enough: (n,).
+
+        >>> found = OnlineClustering(0.9).fit([[1.0, 0.0]])
+        >>> found.predict([[7.0, 0.0], [0.0, 7.0]]).tolist()  # cosines 1 and 0
+        [0, -1]
+        """
         if not hasattr(self, "counts_"):
             raise CourseError("OnlineClustering: nothing was taken in yet; call partial_fit first")
         embeddings = matrix(embeddings, "embeddings", self.prototypes_.shape[1])

@@ -232,6 +232,10 @@ class Oracle(Detector):
 
     `fit` takes rows of unknown emotions too, their `y` -1, of other speakers than are scored.
     `strength`: C of the probe. Fitted: `weight_ (H,)`, `bias_`.
+
+    >>> model = Oracle().fit([[0.0], [1.0], [2.0], [3.0]], None, [0, 1, -1, -1])
+    >>> np.sign(model.score_samples([[1.4], [1.6]])).tolist()  # even odds at 1.5, halfway
+    [-1.0, 1.0]
     """
 
     def __init__(self, strength=1e-2):

@@ -60,7 +60,11 @@ KNOWN_IN = {"esd": ("neutral", "happy", "sad", "angry")}
 
 
 def plain(text: object) -> str:
-    """Return `text` in one Unicode form (NFC), single blanks, nothing of no width: one name."""
+    """Return `text` in one Unicode form (NFC), single blanks, nothing of no width: one name.
+
+    >>> plain(" mu" + chr(0x308) + "de   heute")  # u and two dots are one letter
+    'müde heute'
+    """
     seen = "".join(c for c in str(text) if category(c) != "Cf")
     return " ".join(normalize("NFC", seen).split())
 
@@ -100,6 +104,11 @@ def partition(
     `known`: what to teach, in any spelling of the table; else `KNOWN` (`KNOWN_IN` lists
     exceptions). What the corpus lacks is passed over, and the rest is unknown. With fewer than two
     known ones there is nothing to classify: then all are known.
+
+    >>> partition("emodb", ["angry", "bored", "sad"])  # `KNOWN` lacks bored
+    (('sad', 'angry'), ('bored',))
+    >>> partition("emodb", ["angry", "bored", "sad"], known=["Anger"])  # one alone tells nothing
+    (('sad', 'angry', 'bored'), ())
     """
     present = in_order(present)
     teach = KNOWN_IN.get(corpus, KNOWN) if known is None else {canonical(name) for name in known}

@@ -106,6 +106,11 @@ class Listener:
     `Voice`; `pad`: {emotion: vector}; `delta`: the cosine that joins a cluster (lesson 07).
     Fitted: `names_` (the classes, then what was taught), `voices_`, `sizes_` of the clusters.
     All follows from `notes`, a list of `Note`; methods that change them return the listener.
+
+    >>> view = View(np.zeros(2), 1, np.eye(2), np.zeros(2), *[np.eye(2)] * 3, 1, np.arange(9))
+    >>> ears = Listener(["sad", "glad"], [view] * 2, None, {"sad": 3 * [-1], "glad": 3 * [1]}, 0.9)
+    >>> ears.reject([[-3, -3]]).hear([[-9, -9], [9, 9]]).cluster.tolist()  # its way, and the other
+    [0, -1]
     """
 
     def __init__(self, classes, views, voice, pad, delta):

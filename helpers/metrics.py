@@ -1,8 +1,7 @@
 """Scores of predictions, confidences and unknown-detectors. Arrays in, floats out.
 
-Shapes: `probs (n, K)` class probabilities, `labels (n,)` column numbers in `0..K-1`,
-`confidence (n,)` in 0..1, `correct (n,)` bool, `scores (n,)` where **higher = more unknown**,
-`unknown (n,)` bool. Calibration: lessons 03 and 04. Unknown emotions: lesson 05 on.
+`probs (n, K)`, `labels (n,)` column numbers in `0..K-1`, `confidence (n,)` in 0..1, `correct (n,)`
+bool, `scores (n,)`: **higher = more unknown**, `unknown (n,)` bool. Lessons 03, 04; unknown: 05 on.
 """
 
 from dataclasses import dataclass
@@ -69,10 +68,7 @@ def _mass_edges(confidence, bins) -> np.ndarray:
 
 
 def reliability(confidence, correct, bins: int = BINS, equal_mass: bool = False) -> Bins:
-    """Count, accuracy and mean confidence per bin of equal width (or of equal mass).
-
-    Also for one class: `reliability(probs[:, k], labels == k)`.
-    """
+    """Bins of equal width or mass; also of one class: `reliability(probs[:, k], labels == k)`."""
     confidence, correct = finite(confidence), flags(correct, np.shape(confidence))
     if not np.all((confidence > -1e-6) & (confidence < 1 + 1e-6)):
         raise CourseError("confidence: expected numbers from 0 to 1; apply softmax to logits first")
@@ -106,9 +102,10 @@ def adaptive_ece(probs, labels, bins: int = BINS) -> float:
 
 
 def mce(probs, labels, bins: int = BINS, least: int = 1) -> float:
-    """Maximum calibration error: the largest gap of a bin with at least `least` clips.
+    """Maximum calibration error: the largest gap of a bin of `least` clips or more; NaN if none.
 
-    NaN when no bin holds that many. With `least=1` one clip can decide it (lesson 04).
+    >>> [mce([[1, 0], [1, 0], [0.6, 0.4]], [0, 0, 1], least=n) for n in (1, 2)]  # one clip is wrong
+    [0.6, 0.0]
     """
     found = reliability(*top_label(probs, labels), bins)
     gaps = np.abs(found.gap[found.counts >= least])
@@ -118,11 +115,10 @@ def mce(probs, labels, bins: int = BINS, least: int = 1) -> float:
 def label_ece(probs, truth, against: str = "positive rate", bins: int = BINS) -> np.ndarray:
     """ECE of each emotion `(K,)` where a clip may have several (source 5, eq. 8; lesson 11).
 
-    `probs (n, K)` one probability an emotion, `truth (n, K)` bool. `against` says what is
-    binned and compared: "positive rate": p, and whether the emotion is there; "confidence":
-    max(p, 1 - p), and whether the decision at 0.5 is right; "accuracy": p, and whether the decision
-    is right (source 5). The last is never zero for a calibrated p below 0.5: a "no" is right with
-    probability 1 - p.
+    `probs (n, K)` one an emotion, `truth (n, K)` bool. `against` says what is binned and compared:
+    "positive rate": p, and whether the emotion is there; "confidence": max(p, 1 - p), and whether
+    the decision at 0.5 is right; "accuracy": p, and whether the decision is right (source 5). The
+    last is never zero for a calibrated p below 0.5: a "no" is right with probability 1 - p.
     """
     probs, truth = np.asarray(probs, dtype=float), flags(truth, np.shape(probs), "truth")
     right = (probs >= 0.5) == truth
@@ -158,10 +154,7 @@ def brier(probs, labels) -> float:
 
 
 def ece_noise(probs, bins: int = BINS, draws: int = FLOOR_DRAWS, seed: int = 0) -> np.ndarray:
-    """ECEs `(draws,)` that a *perfectly calibrated* model with these confidences would show.
-
-    Each draw calls every clip right with a chance equal to its own confidence.
-    """
+    """ECEs `(draws,)` of *perfect calibration*: each clip right with a chance of its confidence."""
     confidence = probabilities(probs).max(axis=1)
     member = np.eye(bins)[_bin_numbers(confidence, np.linspace(0, 1, bins + 1))]  # (n, b)
     right = np.random.default_rng(seed).random((draws, len(confidence))) < confidence
@@ -189,7 +182,11 @@ def risk_coverage(confidence, correct) -> tuple[np.ndarray, np.ndarray]:
 
 
 def aurc(confidence, correct) -> float:
-    """Area under the risk-coverage curve (Geifman & El-Yaniv 2017): mean risk, lower is better."""
+    """Area under the risk-coverage curve (Geifman & El-Yaniv 2017): mean risk, lower is better.
+
+    >>> aurc([0.9, 0.5], [True, False]), aurc([0.5, 0.9], [True, False])  # of 0, 1/2 and of 1, 1/2
+    (0.25, 0.75)
+    """
     return float(risk_coverage(confidence, correct)[1].mean())
 
 
@@ -272,6 +269,9 @@ def oscr(scores, unknown, correct) -> float:
 
     A clip is accepted while its score is at or below a threshold. CCR = share of known clips
     accepted *and* right (`correct`, read on known clips only); FPR = unknown clips accepted.
+
+    >>> oscr([0.1, 0.2, 0.9], [False, False, True], [True, False, False])  # AUROC 1; CCR stays 1/2
+    0.5
     """
     scores, unknown = _two_sides(scores, unknown)
     right = ~unknown & flags(correct, unknown.shape)

@@ -15,7 +15,14 @@ from helpers.estimators import Estimator
 
 
 def vote_counts(votes) -> np.ndarray:
-    """`votes` as whole numbers (n, K), at least one a clip; CourseError otherwise."""
+    """`votes` as whole numbers (n, K), at least one a clip; CourseError otherwise.
+
+    >>> vote_counts([[2.0, 1.0], [0.0, 3.0]]).tolist()
+    [[2, 1], [0, 3]]
+    >>> vote_counts([[0.67, 0.33]])  # shares of three votes: how many there were is lost
+    Traceback (most recent call last):
+    helpers.errors.CourseError: votes: expected whole numbers from 0 up, and a vote for every clip
+    """
     counts = matrix(votes, "votes")
     if counts.min() < 0 or (counts % 1).any() or not counts.sum(axis=1).all():
         raise CourseError("votes: expected whole numbers from 0 up, and a vote for every clip")

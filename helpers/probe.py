@@ -47,7 +47,12 @@ def fit(X, y, C: float = 0.1, weights=None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def predict(X, weight, bias, classes) -> np.ndarray:
-    """The label of `classes (K,)` with the largest logit: (n,)."""
+    """The label of `classes (K,)` with the largest logit: (n,).
+
+    >>> weight, bias = np.array([[-1.0], [1.0]]), np.array([3.0, 0.0])  # logits 3 - x and x
+    >>> predict(np.array([[1.0], [2.0]]), weight, bias, ["low", "top"]).tolist()  # 2 > 1 and 1 < 2
+    ['low', 'top']
+    """
     return np.asarray(classes)[(X @ weight.T + bias).argmax(axis=1)]
 
 

@@ -167,5 +167,11 @@ def _f1_at_rates(scores, unknown, prevalence) -> np.ndarray:
 
 
 def threshold(detector, case: Case, rate: float) -> float:
-    """Flag when score >= this: it flags a share `rate` of the held known clips of `case`."""
+    """Flag when score >= this: it flags a share `rate` of the held known clips of `case`.
+
+    >>> from helpers.distances import Mahalanobis
+    >>> X, i = np.array([[-1.0], [1.0], [1.0], [2.0], [3.0], [4.0]]), np.arange(6)
+    >>> threshold(Mahalanobis(space="raw"), Case(X, X, 0 * i, i, i[:2], i[2:], i), 0.25)  # of 1..4
+    4.0
+    """
     return float(np.quantile(crossed(detector, case, case.held), 1 - rate, method="higher"))

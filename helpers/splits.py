@@ -73,6 +73,10 @@ def random_split(frame: pd.DataFrame, seed: int = 0, folds: int = 5) -> list[Tur
     """Split the sources' way, for comparison only: clips at random, stratified by emotion.
 
     Parts share speakers and sentences, so scores on it are too good. Same shape as `rotation`.
+
+    >>> frame = pd.DataFrame({"utterance": range(10), "emotion": ["sad", "angry"] * 5})
+    >>> {tuple(sorted(frame["emotion"][turn.test])) for turn in random_split(frame)}  # 5 of each
+    {('angry', 'sad')}
     """
     order = frame["utterance"].reset_index(drop=True).sort_values(kind="stable").index.to_numpy()
     shuffled = np.random.default_rng(seed).permutation(order)
@@ -96,6 +100,11 @@ def unseen_sentences(frame: pd.DataFrame, seed: int = 0, folds: int = 5) -> list
     The sentences of each language are dealt to two halves. Each turn of `rotation` becomes two:
     one half is tested, the other parts keep their clips of the other half. Errors: CourseError
     where a language has a single sentence.
+
+    >>> frame = pd.DataFrame({"speaker": [*"aabbcc"], "language": "en", "sentence": [*"xyxyxy"]})
+    >>> turns, said = unseen_sentences(frame, folds=3), frame["sentence"].to_numpy()
+    >>> len(turns), any(np.isin(said[t.test], said[t.train]).any() for t in turns)  # 3 by 2 halves
+    (6, False)
     """
     frame = frame.reset_index(drop=True)
     half, rng = np.empty(len(frame), dtype=int), np.random.default_rng(seed)
@@ -147,7 +156,13 @@ def require(frame: pd.DataFrame, turns: Sequence[Turn], emotions: Iterable[str])
 
 
 def speaker_overlap(frame: pd.DataFrame, turns: Sequence[Turn]) -> np.ndarray:
-    """Say for each tested clip, bool (n,), whether its speaker was trained on in that turn."""
+    """Say for each tested clip, bool (n,), whether its speaker was trained on in that turn.
+
+    >>> frame = pd.DataFrame({"speaker": [*"aab"]})
+    >>> turn = Turn(0, *(np.array(rows, dtype=int) for rows in ([0], [], [], [1, 2])))
+    >>> speaker_overlap(frame, [turn]).tolist()  # clip 1 is of a, as is the trained clip 0
+    [False, True, False]
+    """
     speakers = frame["speaker"].to_numpy()
     heard = np.zeros(len(frame), dtype=bool)
     for turn in turns:

@@ -88,6 +88,11 @@ class VoicedProbe(Estimator):
     `voiced=False`: the same for people of whom nothing is known, training speakers included.
     Fitted: `voice_`, `space_`, `C_` (chosen by unseen training speakers), `head_`:
     weight (K, size) and bias (K,).
+
+    >>> X, y, who = np.array([[0.0], [1.0], [5.0], [6.0]]), np.array([0, 1, 0, 1]), [*"aabb"]
+    >>> models = [VoicedProbe(1, voiced).fit(X, y, who) for voiced in (True, False)]
+    >>> [m.decision_function(X, who).argmax(axis=1).tolist() for m in models]  # b is a, 5 up
+    [[0, 1, 0, 1], [0, 0, 1, 1]]
     """
 
     def __init__(self, size=SIZE, voiced=True):

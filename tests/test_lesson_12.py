@@ -60,6 +60,34 @@ def lesson(tmp_path_factory):
 # --- what it builds ---------------------------------------------------------------------------
 
 
+def test_what_is_kept_hangs_on_all_that_made_it(lesson):
+    """An edited helper, function or constant must not read old filter banks or networks back."""
+    marks = ("def text_of", "CODE = key")
+    cells = [next(c.source for c in LESSON.cells if mark in c.source) for mark in marks]
+
+    def keys(**changed):
+        space = lesson | changed
+        for source in cells:
+            exec(compile(source, "<lesson 12: keys>", "exec"), space)
+        return space["BANK"], space["CODE"]
+
+    def edited(name):
+        return lambda *files: lesson["key"](*files, [f for f in files if f.name == name])
+
+    plain = keys(code=edited("none.py"))
+    assert plain == keys(code=edited("none.py"))
+    for change in ({"WINDOW": lesson["WINDOW"] + 1}, {"MEL": lesson["MEL"] * 2}, {"HOP": 80},
+                   {"code": edited("audio.py")}, {"code": edited("sniff.py")},
+                   {"filter_bank": lesson["hide"]}):  # fmt: skip
+        new = keys(**({"code": edited("none.py")} | change))
+        assert new[0] != plain[0] and new[1] != plain[1], change
+    for change in ({"M": 0.3}, {"S": 10.0}, {"hide": lesson["cut"]}, {"told_of": lesson["cut"]},
+                   *({"code": edited(f"{name}.py")} for name in lesson["USED"])):  # fmt: skip
+        new = keys(**({"code": edited("none.py")} | change))
+        assert new[0] == plain[0] and new[1] != plain[1], change
+    assert {"probe", "training", "voice"} <= set(lesson["USED"])
+
+
 def test_a_tone_lies_in_the_band_of_its_pitch_and_a_frame_is_10_ms(lesson):
     time = np.arange(audio.SAMPLE_RATE) / audio.SAMPLE_RATE
     for hertz in (300, 1000, 3000):

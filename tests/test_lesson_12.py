@@ -280,7 +280,9 @@ def test_the_reference_says_what_sections_8_and_10_say_of_it():
     """Prose of the lesson and docs/figures.md hang on it: mend both where this turns red."""
     kept = read_results(REFERENCE / "emodb.json")["notebooks"]["12_msac_sernet"]
     for key in ("uar_msac_minus_base", "auroc_rodin_msac_minus_base"):
-        assert kept[key]["low"] < 0 < kept[key]["high"] < measure("12_msac_sernet", key)["claimed"]
+        assert kept[key]["high"] < measure("12_msac_sernet", key)["claimed"]
+    assert kept["uar_msac_minus_base"]["low"] < 0 < kept["uar_msac_minus_base"]["high"]
+    assert -0.005 < kept["auroc_rodin_msac_minus_base"]["high"] < 0  # a hair, says the page
     chance = kept["speaker_probe_chance"]["value"]
     assert kept["speaker_probe_enrolled"]["low"] < chance < kept["speaker_probe_enrolled"]["high"]
     assert kept["speaker_probe_enrolled_hidden"]["low"] > chance

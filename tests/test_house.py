@@ -312,7 +312,8 @@ def test_a_lesson_asks_shows_real_speech_and_leaves_a_task_open(name):
 
 
 MINUTES = {"½": "half a minute|under a minute", "1": "(about )?a minute|1 minute"}
-MINUTES |= {"1½": "a minute and a half", "2": "two minutes", "3": "three minutes"}
+MINUTES |= {"1½": "a minute and a half", "2": "two minutes"}
+MINUTES |= {"2½": "two and a half minutes", "3": "three minutes"}
 
 
 @pytest.mark.parametrize("name", lessons())

@@ -204,6 +204,7 @@ def features(paths, encoder, settings, folder, progress=True) -> np.ndarray:
     return states(paths, encoder, settings, folder, progress)[..., : encoder.hidden_size]
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def start_as_probe(model, before, labels, speakers, train):
     """Give `model` the head that fine-tuning begins with: a probe on last states `before (n, H)`.
 

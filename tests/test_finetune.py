@@ -3,11 +3,13 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import threadpoolctl
 import torch
 from filelock import FileLock
 from tiny_models import save
@@ -375,6 +377,24 @@ def test_the_digests_cover_what_makes_an_artefact():
         reached |= ahead
         ahead = set().union(*(provenance._helper(name)[1] for name in ahead)) - reached
     assert "sniff" in reached and reached - ground == {*finetune.USED, *turns.USED}
+
+
+def test_the_head_that_training_begins_with_is_fitted_on_one_thread(monkeypatch):
+    """Its last digits must not hang on how many cores there are."""
+    seen = []
+
+    def fit(*_):
+        pools = threadpoolctl.threadpool_info()
+        seen.extend(pool["num_threads"] for pool in pools if pool["user_api"] == "blas")
+        return None, None
+
+    monkeypatch.setattr(finetune.probe, "choose", lambda *_: SimpleNamespace(C=1.0))
+    monkeypatch.setattr(finetune.probe, "fit", fit)
+    monkeypatch.setattr(finetune.networks, "start_head", lambda *_: None)
+    with threadpoolctl.threadpool_limits(limits=2, user_api="blas"):
+        rows, two = np.zeros((2, 3)), np.arange(2)
+        finetune.start_as_probe(None, rows, two, two, two)
+    assert set(seen) == {1}
 
 
 def test_heads_on_frozen_states_of_several_layers(frame, encoder, tmp_path):

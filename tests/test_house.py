@@ -33,7 +33,7 @@ SITTING = 8000  # words of a lesson; a longer one is marked for two
 LINES = {"median": 10, "nine in ten": 25, "longest": 40, "folded, %": 15}  # of a lesson's cells
 
 # What is still to be mended; each entry goes with the change that mends it.
-OWED_CODE = {"helpers": 1100}  # lines of code above the budget
+OWED_CODE = {"helpers": 1101}  # lines of code above the budget
 
 
 def modules(room: str) -> dict[str, Path]:

@@ -78,3 +78,5 @@ def test_the_page_of_sources_names_sections_that_there_are():
     }
     assert len(found) > 40
     assert [each for each in found if each[1] not in headings[each[0]]] == []
+    stands = {line.split(" | ")[2] for line in text.splitlines() if re.match(r"\| [1-5] ", line)}
+    assert stands == {"done", "in part", "control", "not here", "out of scope"}

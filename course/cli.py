@@ -26,8 +26,8 @@ Exit status: 0 all went well, 1 something failed (one line says what), 2 the com
 """
 
 PERSONAL = """Embeddings of voices and lessons are personal data (SER_LISTENER, data/listener): the
-page of listen forgets. "unknown" may be upside down for a voice not enrolled, too frequent for one
-that is: docs/figures.md. Not for diagnosis, surveillance, hiring, work, schools (EU AI Act)."""
+page of listen forgets. Percentages are off for new voices; "unknown" may be upside down or too
+frequent: docs/figures.md. Not for diagnosis, surveillance, hiring, work, schools (EU AI Act)."""
 
 OPTIONS = ("--corpus", "--encoder", "--seed", "--profile", "--out", "--workers", "--scheduler")
 OPTIONS += ("--json", "--learn", "--voice", "--handout", "--help", "--no-report")

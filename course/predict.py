@@ -221,7 +221,7 @@ def show(words: list[str], as_json: bool, learn: str | None, voice: str | None) 
                 print(f"  {line}")
         print(
             f"\nunknown: share of taught emotions' clips that look less strange, unknown above "
-            f"{1 - FLAGGED:.2f}. {'' if voice else 'It may be upside down: enrol the voice. '}"
+            f"{1 - FLAGGED:.2f}. It may be {'too frequent' if voice else 'upside down: enrol'}. "
             f"{about.get('worth', '')} Trained on {about['corpus']} ({about['licence']})."
         )
     if (learn or voice) and not as_json:

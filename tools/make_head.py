@@ -42,7 +42,7 @@ NOTICE = (
     "BY-NC-SA 4.0) and CREMA-D (Cao et al. 2014; made from its database, which is under ODbL 1.0)"
 )
 
-WORTH = "Confidence and the share of unknown are off for voices never met (docs/figures.md)."
+WORTH = "Percentages and unknown are off for voices never met, enrolled or not (docs/figures.md)."
 
 
 def clips(corpus: str, encoder) -> tuple:

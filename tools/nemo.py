@@ -1,4 +1,4 @@
-"""nEMO (Christop 2024, Polish) as a list of clips: it chooses, and no figure is reported on it."""
+"""nEMO (Christop 2024, Polish) as a list of clips: it chooses; `measure_head` reports on it."""
 
 import pandas as pd
 

@@ -149,7 +149,11 @@ def _judged(aim: dict, name: str, file: dict) -> str:
                 cell = _cell(entry, unit, more)
         which = f" ({side} {shown})" if own else ""
         cell = f"{results.verdict(entry, **{side: bound})}{which}: {cell}{frozen}"
-    return cell + (OLDER if older(file["run"], aim["lesson"]) else "")
+    return (
+        cell
+        + _fewer(entry, file["run"]["seeds"])
+        + (OLDER if older(file["run"], aim["lesson"]) else "")
+    )
 
 
 def asked() -> list[dict]:
@@ -160,12 +164,16 @@ def asked() -> list[dict]:
 
 def aims() -> str:
     """Each aim, and what the reference runs say of it: one rule for all."""
-    files, others, elsewhere = _there(ALL), _there(ELSEWHERE), dict(ELSEWHERE)
-    heads, body = [title for name, title in ALL if name in files], []
+    files, others = _there(ALL), _there(ELSEWHERE)
+    titles = {
+        name: f"{dict(ALL + ELSEWHERE)[name]}, {_seeds(file['run']['seeds'])}"
+        for name, file in (files | others).items()
+    }
+    heads, body = [titles[name] for name in files], []
     for aim in asked():
         side = "above" if "above" in aim else "below"
         cells = [_judged(aim, name, file) for name, file in files.items()]
-        rest = [(elsewhere[name], _judged(aim, name, file)) for name, file in others.items()]
+        rest = [(titles[name], _judged(aim, name, file)) for name, file in others.items()]
         cells.append("; ".join(f"{title}, {cell}" for title, cell in rest if cell != "–") or "–")
         what = f"{_what(aim['lesson'], aim['key'])}, {side}"
         if not isinstance(aim[side], dict):

@@ -290,8 +290,8 @@ def test_the_reference_says_what_sections_8_and_10_say_of_it():
     joined = read_results(REFERENCE / "emodb+emovo+ravdess.json")["notebooks"]["12_msac_sernet"]
     difference = joined["uar_msac_minus_base"]
     assert difference["low"] < 0 < difference["high"]
-    assert joined["speaker_probe_msac"]["low"] > joined["speaker_probe_base"]["high"]
-    assert joined["uar_unseen_corpus_msac"]["value"] < joined["uar_unseen_corpus_base"]["value"]
+    assert joined["speaker_probe_msac"]["value"] > joined["speaker_probe_base"]["high"]
+    assert joined["uar_unseen_corpus_msac"]["low"] is None  # two speakers: nobody can say
 
 
 # --- exercises --------------------------------------------------------------------------------

@@ -124,8 +124,8 @@ def test_rates_are_shown_as_they_were_kept_or_said_to_be_missing(tmp_path, monke
 
 def test_an_aim_may_have_a_bound_of_its_own_for_each_corpus(monkeypatch):
     monkeypatch.setattr(reference_tables, "older", lambda run, lesson: [])
-    entry = {"value": 0.9, "low": 0.87, "high": 0.93}
-    file = {"run": {}, "notebooks": {"06_openmax": {"auroc_recommended_frozen": entry}}}
+    entry = {"value": 0.9, "low": 0.87, "high": 0.93, "seeds": [0]}
+    file = {"run": {"seeds": [0]}, "notebooks": {"06_openmax": {"auroc_recommended_frozen": entry}}}
     aim = {"lesson": "06_openmax", "key": "auroc_recommended_frozen"}
     own = aim | {"above": {"emodb": 0.86, "ravdess": 0.95}}
     told = [reference_tables._judged(own, name, file) for name in ("emodb", "ravdess", "embedded")]
@@ -138,6 +138,8 @@ def test_an_aim_may_have_a_bound_of_its_own_for_each_corpus(monkeypatch):
         reference_tables._judged(aim | {"above": 0.9}, "emodb", file) == "open: 90.0 [87.0, 93.0]"
     )
     assert reference_tables._judged(aim | {"above": 0.9}, "embedded", file) == "–"  # synthetic
+    file["run"]["seeds"] = [0, 1]
+    assert reference_tables._judged(own, "emodb", file) == told[0] + ", seed 0"
 
 
 def test_several_emotions_are_asked_of_corpora_with_several_votes():

@@ -355,6 +355,8 @@ def test_the_page_of_figures_says_of_the_head_what_was_measured():
     assert those(-1, "anybody", "flagged_known", 0.1) == everywhere - {"ravdess"}
     assert those(1, "enrolled", "flagged_known", 0.1) == far
     assert not those(-1, "enrolled", "flagged_known", 0.1)
+    assert those(-1, "anybody", "flagged_unknown", 0.1) == everywhere  # hardly a clip, says README
+    assert all(row["anybody"]["uar"][1] > row["chance"] for row in kept.values())
     assert those(1, "unlike", 0.5) == far and those(-1, "unlike", 0.5) == everywhere - far
     assert those(1, "anybody_uar_less", 0) == far | {"emodb"}
     assert those(1, "enrolled_uar_less", 0) == {"ravdess", "emodb"}

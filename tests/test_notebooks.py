@@ -277,6 +277,7 @@ RECORDED = {
         "speaker_probe_base": (0.1, 1), "speaker_probe_msac": (0.07, 1),
         "speaker_probe_embedding": (0.6, 1), "speaker_probe_enrolled": (0, 0.4),
         "speaker_probe_chance": (0.071, 0.072), "speaker_head_msac": (0, 0.5),
+        "speaker_probe_msac_minus_base": (-0.5, 0.5),
         **{f"auroc_{d}_{k}": (0.3, 0.85) for d in ("maxlogit", "odin", "rodin", "react",
                                                    "mahalanobis") for k in ("base", "msac")},
         **{f"fpr95_{d}_{k}": (0.5, 1) for d in ("maxlogit", "odin", "rodin", "react",

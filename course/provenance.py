@@ -42,7 +42,9 @@ def commit(root: Path = ROOT) -> str:
 
 
 def machine() -> str:
-    """System, processor, cores and memory; no name of the machine."""
+    """System, processor, cores, memory and GPU; no name of the machine."""
+    import torch
+
     model = platform.processor() or platform.machine()
     about = Path("/proc/cpuinfo")
     if about.is_file():
@@ -53,7 +55,8 @@ def machine() -> str:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         memory = f", {size / 2**30:.0f} GiB"
-    return f"{platform.system()} {platform.machine()}, {model}, {_cores()} cores{memory}"
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{platform.system()} {platform.machine()}, {model}, {_cores()} cores{memory}{gpu}"
 
 
 def command(setting: Setting) -> str:

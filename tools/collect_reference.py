@@ -174,6 +174,35 @@ def joined(there: dict, merged: dict) -> dict:
     return merged | {"run": run, "notebooks": dict(both)}
 
 
+def origins(there: dict, merged: dict, folders: list[Path]) -> dict[str, dict[str, dict]]:
+    """Where each lesson's seeds ran: `{lesson: {seed: {fact: value}}}`.
+
+    Seeds may come from several machines, and a merged file describes only one of its runs. Empty
+    for what was kept before this was.
+    """
+    found = {}
+    for run, lessons in map(_run, folders):
+        facts = {name: run[name] for name in ("commit", "date", "machine", "threads")}
+        facts["torch"] = run["versions"]["torch"]
+        for lesson in lessons:
+            found.setdefault(lesson, {})[str(run["seeds"][0])] = facts
+    for lesson, seeds in there["run"].get("origins", {}).items():
+        found[lesson] = seeds | found.get(lesson, {})
+    told = {
+        lesson: {
+            seed: f for seed, f in sorted(seeds.items()) if int(seed) in _seeds(merged, lesson)
+        }
+        for lesson, seeds in sorted(found.items())
+        if lesson in merged["notebooks"]
+    }
+    return {lesson: seeds for lesson, seeds in told.items() if seeds}
+
+
+def _run(folder: Path) -> tuple[dict, dict]:
+    content = results.read_results(folder / "results.json")
+    return content["run"], content["notebooks"]
+
+
 def pooled(folder: Path) -> list[tuple[dict, list[Path]]]:
     """Results over seeds and the folders of the seeds, for each corpus and encoder there."""
     try:
@@ -204,12 +233,13 @@ def main() -> None:
         complete(folders)
         nameless(merged["run"])
         name = label(merged["run"])
-        target = ROOT / "data" / "reference" / f"{name}.json"
+        target, there = ROOT / "data" / "reference" / f"{name}.json", {"run": {}}
         if target.is_file():
             there = results.read_results(target)
             merged = grown(there, merged)
             remember(name, there, merged)
             merged = joined(there, merged)
+        merged["run"]["origins"] = origins(there, merged, folders)
         write_json(target, merged)
         shown = merged["run"]["profile"] == "full"
         pictures = figures(folders[0], name, ROOT / "figures", merged) if shown else ()

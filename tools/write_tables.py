@@ -143,6 +143,24 @@ def seeds() -> str:
     return rows(["lesson", *files], body)
 
 
+def origins() -> str:
+    """Machines and torch of lessons that ran elsewhere than the rest of their reference."""
+    lines = []
+    for name, title in (*reference_tables.ALL, *ELSEWHERE):
+        path = REFERENCE / f"{name}.json"
+        run = read_results(path)["run"] if path.is_file() else {}
+        for lesson, seeds in run.get("origins", {}).items():
+            places = {}
+            for seed, told in seeds.items():
+                where = f"{told['machine']}; torch {told['torch']}"
+                places.setdefault(where, []).append(seed)
+            usual = f"{run['machine']}; torch {run['versions']['torch']}"
+            for where in sorted(set(places) - {usual}):
+                what = "seed" if len(places[where]) == 1 else "seeds"
+                lines.append(f"- {lesson[:2]}, {title}, {what} {', '.join(places[where])}: {where}")
+    return "\n".join(lines)
+
+
 def gallery() -> str:
     """Links to the figures that `collect_reference.py` took from the executed lessons."""
     columns = (*reference_tables.ALL, *ELSEWHERE)
@@ -162,6 +180,7 @@ TABLES = reference_tables.TABLES | {
     "rate": rate,
     "gallery": gallery,
     "seeds": seeds,
+    "origins": origins,
     "training": lambda: rows(*encoder_tables.training()),
     "hours": lambda: rows(*encoder_tables.hours()),
     "pilots": lambda: rows(*encoder_tables.pilots()),

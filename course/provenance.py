@@ -7,6 +7,8 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
+
 from course.settings import ROOT, Setting
 from helpers import __version__
 
@@ -51,12 +53,9 @@ def machine() -> str:
         lines = about.read_text(encoding="utf-8", errors="replace").splitlines()
         named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         model = named[0] if named else model
-    memory = ""
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        memory = f", {size / 2**30:.0f} GiB"
+    size = round(psutil.virtual_memory().total / 2**30)
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{platform.system()} {platform.machine()}, {model}, {_cores()} cores{memory}{gpu}"
+    return f"{platform.system()} {platform.machine()}, {model}, {_cores()} cores, {size} GiB{gpu}"
 
 
 def command(setting: Setting) -> str:

@@ -224,22 +224,28 @@ def test_a_reference_says_where_each_seed_ran(tmp_path, monkeypatch):
     from tools import collect_reference, write_tables
 
     entry = {"value": 0.5, "low": None, "high": None, "n": None, "seeds": [1]}
-    run = {"seeds": [1], "commit": "b", "date": "d", "machine": "big, GPU", "threads": "1"}
+    run = {
+        "seeds": [1],
+        "commit": "b",
+        "date": "d",
+        "machine": "2 cores, 8 GiB, GPU",
+        "threads": "1",
+    }
     run |= {"versions": {"torch": "2.11"}}
     lessons = {"09_ensemble": {"uar": entry}}
     write_json(tmp_path / "results.json", {"schema": 1, "run": run, "notebooks": lessons})
-    kept = {"09_ensemble": {"0": {"machine": "small", "torch": "2.13"}, "2": {"machine": "gone"}}}
+    usual = {"machine": "Linux, 2 cores, 8 GiB", "torch": write_tables.TORCH}
+    kept = {"09_ensemble": {"0": usual, "2": {"machine": "gone"}}}
     merged = {"notebooks": {"09_ensemble": {"uar": entry | {"seeds": [0, 1]}}, "02_fine_tune": {}}}
     told = collect_reference.origins({"run": {"origins": kept}}, merged, [tmp_path])
     assert set(told) == {"09_ensemble"} and list(told["09_ensemble"]) == ["0", "1"]
-    assert told["09_ensemble"]["1"] == {
-        "commit": "b", "date": "d", "machine": "big, GPU", "threads": "1", "torch": "2.11",
-    }  # fmt: skip
+    facts = {key: run[key] for key in ("commit", "date", "machine", "threads")}
+    assert told["09_ensemble"]["1"] == facts | {"torch": "2.11"}
 
     monkeypatch.setattr(write_tables, "REFERENCE", tmp_path)
-    run |= {"origins": told, "machine": "small", "versions": {"torch": "2.13"}}
+    run |= {"origins": told}
     write_json(tmp_path / "emodb.json", {"schema": 1, "run": run, "notebooks": lessons})
-    assert write_tables.origins() == "- 09, EMO-DB, seed 1: big, GPU; torch 2.11"
+    assert write_tables.origins() == "- 09, EMO-DB, seed 1: 2 cores, 8 GiB, GPU; torch 2.11"
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,8 @@ def _seeds(content: dict, lesson: str) -> set[int]:
 def joined(there: dict, merged: dict) -> dict:
     """A reference with the lessons of a new sweep, and those of before that still stand.
 
-    Each figure keeps its own seeds; the run is described by the one with more of them.
+    Each figure keeps its own seeds; the run is described by the one with more of them, or by that
+    of before.
     """
     new = merged["notebooks"]
     stand = {
@@ -167,7 +168,7 @@ def joined(there: dict, merged: dict) -> dict:
     if not stand:
         return merged
     both = sorted({**stand, **new}.items())
-    run = dict(max(merged["run"], there["run"], key=lambda run: len(run["seeds"])))
+    run = dict(max(there["run"], merged["run"], key=lambda run: len(run["seeds"])))
     for part in ("made", "seconds", "cpu_seconds"):
         of_both = there["run"].get(part, {}) | merged["run"].get(part, {})
         run[part] = {lesson: of_both[lesson] for lesson, _ in both if lesson in of_both}

@@ -21,6 +21,7 @@ from tools.reference_tables import ELSEWHERE, MAIN, OLDER, REFERENCE, rows
 ROOT = Path(__file__).resolve().parents[1]
 CARD = ROOT / "data" / "encoders" / "embedded" / "README.md"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "figures.md", REFERENCE / "README.md", CARD)
+[TORCH] = re.findall(r"^torch==(\S+)", (ROOT / "requirements.lock").read_text("utf-8"), re.M)
 TITLES = {
     "emodb": "EMO-DB",
     "ravdess": "RAVDESS",
@@ -144,20 +145,18 @@ def seeds() -> str:
 
 
 def origins() -> str:
-    """Machines and torch of lessons that ran elsewhere than the rest of their reference."""
+    """Lessons that ran on a machine with a GPU or with more cores, or with another torch."""
     lines = []
     for name, title in (*reference_tables.ALL, *ELSEWHERE):
-        path = REFERENCE / f"{name}.json"
+        path, places = REFERENCE / f"{name}.json", {}
         run = read_results(path)["run"] if path.is_file() else {}
         for lesson, seeds in run.get("origins", {}).items():
-            places = {}
             for seed, told in seeds.items():
-                where = f"{told['machine']}; torch {told['torch']}"
-                places.setdefault(where, []).append(seed)
-            usual = f"{run['machine']}; torch {run['versions']['torch']}"
-            for where in sorted(set(places) - {usual}):
-                what = "seed" if len(places[where]) == 1 else "seeds"
-                lines.append(f"- {lesson[:2]}, {title}, {what} {', '.join(places[where])}: {where}")
+                if told["torch"] != TORCH or not re.search(r", 2 cores, \d+ GiB$", told["machine"]):
+                    where = f"{told['machine']}; torch {told['torch']}"
+                    places.setdefault((lesson[:2], where), []).append(seed)
+        for (lesson, where), ran in places.items():
+            lines.append(f"- {lesson}, {title}, seed {', '.join(ran)}: {where}")
     return "\n".join(lines)
 
 

@@ -282,15 +282,18 @@ def test_the_reference_says_what_sections_8_and_10_say_of_it():
     for key in ("uar_msac_minus_base", "auroc_rodin_msac_minus_base"):
         assert kept[key]["high"] < measure("12_msac_sernet", key)["claimed"]
     assert kept["uar_msac_minus_base"]["low"] < 0 < kept["uar_msac_minus_base"]["high"]
-    assert -0.005 < kept["auroc_rodin_msac_minus_base"]["high"] < 0  # a hair, says the page
+    seeds = kept["auroc_rodin_msac_minus_base"]["each"]
+    assert len(seeds) == 3 and min(seeds) < 0 < max(seeds)
+    assert round(100 * (max(seeds) - min(seeds))) == 6  # section 8
     chance = kept["speaker_probe_chance"]["value"]
     assert kept["speaker_probe_enrolled"]["low"] < chance < kept["speaker_probe_enrolled"]["high"]
     assert kept["speaker_probe_enrolled_hidden"]["low"] > chance
-    assert kept["speaker_probe_msac"]["high"] > kept["speaker_probe_base"]["low"]
+    left = "speaker_probe_msac_minus_base"
+    assert kept[left]["low"] < 0 < kept[left]["high"]
     joined = read_results(REFERENCE / "emodb+emovo+ravdess.json")["notebooks"]["12_msac_sernet"]
     difference = joined["uar_msac_minus_base"]
     assert difference["low"] < 0 < difference["high"]
-    assert joined["speaker_probe_msac"]["value"] > joined["speaker_probe_base"]["high"]
+    assert joined[left]["low"] > 0
     assert joined["uar_unseen_corpus_msac"]["low"] is None  # two speakers: nobody can say
 
 

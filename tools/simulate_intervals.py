@@ -19,6 +19,7 @@ from scipy.special import softmax
 from scipy.stats import t as student
 
 from helpers import metrics
+from helpers.encoders import load
 from helpers.errors import CourseError
 from helpers.files import write_json
 from helpers.intervals import interval, paired
@@ -77,12 +78,12 @@ def moments(logits, tuned, emotion, speaker, turn) -> dict:
 
 def estimate(corpus: str) -> dict:
     """Embed a corpus, fit a head a turn on the training speakers, take the moments."""
-    from helpers import corpora, embed, emotions, encoders, probe, splits
+    from helpers import corpora, embed, emotions, probe, splits
 
     frame = corpora.frame(corpus)
     known, unknown = emotions.partition(corpus, set(frame["emotion"]))
     names = [*known, *unknown]
-    X = embed.embed(frame["path"], encoders.load("embedded"))
+    X = embed.embed(frame["path"], load("embedded"))
     emotion = np.array([names.index(e) for e in frame["emotion"]])
     turns = splits.rotation(frame, FOLDS, seed=0)
     logits = np.full((len(turns), len(frame), len(known)), np.nan)
@@ -189,7 +190,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.estimate:
         try:
-            write_json(EFFECTS, {corpus: estimate(corpus) for corpus in CORPORA})
+            effects = {corpus: estimate(corpus) for corpus in CORPORA}
+            write_json(EFFECTS, {"encoder_key": load("embedded").key} | effects)
         except CourseError as error:
             raise SystemExit(str(error)) from error
         return

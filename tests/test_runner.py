@@ -37,6 +37,16 @@ def go(world, monkeypatch):
     return run
 
 
+def test_a_machine_names_its_gpu(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert re.search(r", \d+ cores, \d+ GiB$", provenance.machine())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A GPU")
+    assert re.search(r", \d+ cores, \d+ GiB, A GPU$", provenance.machine())
+
+
 def test_a_run_records_and_a_second_one_resumes(go, world, capsys):
     lesson = write_lesson(world / "lessons" / "03_calibration.ipynb", RECORD)
     write_lesson(world / "lessons" / "04_reliability_diagrams.ipynb", "print(corpus)")

@@ -231,21 +231,21 @@ def test_a_reference_says_where_each_seed_ran(tmp_path, monkeypatch):
         "machine": "2 cores, 8 GiB, GPU",
         "threads": "1",
     }
-    run |= {"versions": {"torch": "2.11"}}
+    run |= {"versions": {"course": "0", "torch": "2.11", "numpy": write_tables.LOCK["numpy"]}}
     lessons = {"09_ensemble": {"uar": entry}}
     write_json(tmp_path / "results.json", {"schema": 1, "run": run, "notebooks": lessons})
-    usual = {"machine": "Linux, 2 cores, 8 GiB", "torch": write_tables.TORCH}
+    usual = {"machine": "Linux, 2 cores, 8 GiB", "versions": {"torch": write_tables.LOCK["torch"]}}
     kept = {"09_ensemble": {"0": usual, "2": {"machine": "gone"}}}
     merged = {"notebooks": {"09_ensemble": {"uar": entry | {"seeds": [0, 1]}}, "02_fine_tune": {}}}
     told = collect_reference.origins({"run": {"origins": kept}}, merged, [tmp_path])
     assert set(told) == {"09_ensemble"} and list(told["09_ensemble"]) == ["0", "1"]
-    facts = {key: run[key] for key in ("commit", "date", "machine", "threads")}
-    assert told["09_ensemble"]["1"] == facts | {"torch": "2.11"}
+    facts = {key: run[key] for key in ("commit", "date", "machine", "threads", "versions")}
+    assert told["09_ensemble"]["1"] == facts
 
     monkeypatch.setattr(write_tables, "REFERENCE", tmp_path)
     run |= {"origins": told}
     write_json(tmp_path / "emodb.json", {"schema": 1, "run": run, "notebooks": lessons})
-    assert write_tables.origins() == "- 09, EMO-DB, seed 1: 2 cores, 8 GiB, GPU; torch 2.11"
+    assert write_tables.origins() == "- 09, EMO-DB, seeds 1: 2 cores, 8 GiB, GPU, torch 2.11"
 
 
 @pytest.mark.parametrize(

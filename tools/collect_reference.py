@@ -183,8 +183,7 @@ def origins(there: dict, merged: dict, folders: list[Path]) -> dict[str, dict[st
     """
     found = {}
     for run, lessons in map(_run, folders):
-        facts = {name: run[name] for name in ("commit", "date", "machine", "threads")}
-        facts["torch"] = run["versions"]["torch"]
+        facts = {name: run[name] for name in ("commit", "date", "machine", "threads", "versions")}
         for lesson in lessons:
             found.setdefault(lesson, {})[str(run["seeds"][0])] = facts
     for lesson, seeds in there["run"].get("origins", {}).items():

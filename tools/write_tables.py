@@ -21,7 +21,7 @@ from tools.reference_tables import ELSEWHERE, MAIN, OLDER, REFERENCE, rows
 ROOT = Path(__file__).resolve().parents[1]
 CARD = ROOT / "data" / "encoders" / "embedded" / "README.md"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "figures.md", REFERENCE / "README.md", CARD)
-[TORCH] = re.findall(r"^torch==(\S+)", (ROOT / "requirements.lock").read_text("utf-8"), re.M)
+LOCK = dict(re.findall(r"^(\S+)==(\S+)", (ROOT / "requirements.lock").read_text("utf-8"), re.M))
 TITLES = {
     "emodb": "EMO-DB",
     "ravdess": "RAVDESS",
@@ -145,18 +145,19 @@ def seeds() -> str:
 
 
 def origins() -> str:
-    """Lessons that ran on a machine with a GPU or with more cores, or with another torch."""
+    """Lessons that ran on a machine with a GPU or with more cores, or with packages not locked."""
     lines = []
     for name, title in (*reference_tables.ALL, *ELSEWHERE):
         path, places = REFERENCE / f"{name}.json", {}
         run = read_results(path)["run"] if path.is_file() else {}
         for lesson, seeds in run.get("origins", {}).items():
             for seed, told in seeds.items():
-                if told["torch"] != TORCH or not re.search(r", 2 cores, \d+ GiB$", told["machine"]):
-                    where = f"{told['machine']}; torch {told['torch']}"
-                    places.setdefault((lesson[:2], where), []).append(seed)
+                others = {n: v for n, v in told["versions"].items() if LOCK.get(n, v) != v}
+                if others or not re.search(r", 2 cores, \d+ GiB$", told["machine"]):
+                    where = [told["machine"], *(f"{n} {v}" for n, v in others.items())]
+                    places.setdefault((lesson[:2], ", ".join(where)), []).append(seed)
         for (lesson, where), ran in places.items():
-            lines.append(f"- {lesson}, {title}, seed {', '.join(ran)}: {where}")
+            lines.append(f"- {lesson}, {title}, seeds {', '.join(ran)}: {where}")
     return "\n".join(lines)
 
 

@@ -44,6 +44,7 @@ def test_what_hangs_on_the_shipped_encoder_was_made_with_it():
 
     assert read("head/head")["encoder_key"] == read("reference/head")["encoder_key"] == own
     assert read("reference/speaker_effects")["encoder_key"] == own
+    assert read("reference/intervals")["encoder_key"] == own
     assert own.startswith(read("reference/rate")["key"])
     assert read("reference/layers")["embedded"]["key"] == own
     latest = [row for row in read("reference/folds") if row["encoder"] == "embedded"][-1]

@@ -152,15 +152,14 @@ SIZES = [(c, n) for c in simulate_intervals.CORPORA for n in simulate_intervals.
     [pytest.param(*s, marks=[] if s in FAST else [pytest.mark.nightly]) for s in SIZES],
 )
 def test_what_the_intervals_hold(corpus, n):
-    # 300 simulations of the 2,000 in data/reference/intervals.json; 0.90 is far below by chance.
-    # Sizes that lie nearer to what was wanted take 1,000, at night.
+    # 300 simulations of the 2,000 in data/reference/intervals.json, at night 1,000. Where these are
+    # as wanted, 0.90 is far below by chance; what is known to be short has room of its own.
     effects = json.loads(simulate_intervals.EFFECTS.read_text(encoding="utf-8"))[corpus]
     table = simulate_intervals.simulate(effects, n, draws=300 if (corpus, n) in FAST else 1000)
-    if (corpus, n) not in FAST:  # what is known to be short is held by the next test
-        table = {name: e for name, e in table.items() if (corpus, n, name) not in SHORT}
-    held = {name: entry["coverage"] for name, entry in table.items()}
-    assert min(held.values()) >= 0.90, held
-    assert max(entry["width_over_needed"] for entry in table.values()) <= 1.3
+    for name, entry in table.items():
+        short = (corpus, n, name) in SHORT
+        assert entry["coverage"] >= (0.86 if short else 0.90), (name, entry)
+        assert entry["width_over_needed"] <= (1.4 if short else 1.3), (name, entry)
 
 
 def test_the_committed_table_is_of_enough_draws_and_of_these_figures():

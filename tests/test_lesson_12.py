@@ -282,9 +282,11 @@ def test_the_reference_says_what_sections_8_and_10_say_of_it():
     for key in ("uar_msac_minus_base", "auroc_rodin_msac_minus_base"):
         assert kept[key]["high"] < measure("12_msac_sernet", key)["claimed"]
     assert kept["uar_msac_minus_base"]["low"] < 0 < kept["uar_msac_minus_base"]["high"]
-    seeds = kept["auroc_rodin_msac_minus_base"]["each"]
-    assert len(seeds) == 3 and min(seeds) < 0 < max(seeds)
-    assert round(100 * (max(seeds) - min(seeds))) == 6  # section 8
+    rodin = kept["auroc_rodin_msac_minus_base"]  # section 8: six points apart, each open
+    assert np.sign(sorted(rodin["each"])).tolist() == [-1, 1, 1]
+    assert all(low < 0 < high for low, high in rodin["ends"])
+    assert round(100 * np.ptp(rodin["each"])) == 6
+    assert kept["uar_voice_minus_msac"]["low"] < 0 < kept["uar_voice_minus_msac"]["high"]
     chance = kept["speaker_probe_chance"]["value"]
     assert kept["speaker_probe_enrolled"]["low"] < chance < kept["speaker_probe_enrolled"]["high"]
     assert kept["speaker_probe_enrolled_hidden"]["low"] > chance
@@ -294,6 +296,9 @@ def test_the_reference_says_what_sections_8_and_10_say_of_it():
     difference = joined["uar_msac_minus_base"]
     assert difference["low"] < 0 < difference["high"]
     assert joined[left]["low"] > 0
+    speakers = [1 / c["speaker_probe_chance"]["value"] for c in (kept, joined)]
+    assert round(speakers[1] / speakers[0]) == 4  # section 10: four times as many to hide
+    assert joined["speaker_head_msac"]["high"] < 0.05  # wrong on nearly every clip
     assert joined["uar_unseen_corpus_msac"]["low"] is None  # two speakers: nobody can say
 
 

@@ -200,7 +200,8 @@ def main() -> None:
         corpus: {str(n): simulate(effects[corpus], n, args.draws) for n in SPEAKERS}
         for corpus in CORPORA
     }
-    write_json(TABLE, {"draws": args.draws, "corpora": tables})
+    of = {"encoder_key": effects["encoder_key"], "draws": args.draws}
+    write_json(TABLE, of | {"corpora": tables})
 
 
 if __name__ == "__main__":

@@ -60,6 +60,8 @@ def test_the_ranks_of_the_detector_that_others_chose():
     assert {rank["n"] for rank in ranks.values()} == {19}
     assert ranks["emodb"]["each"][0] == 1 and min(ranks["emodb"]["each"][1:]) > 9.5
     assert ranks["emodb-whisper-base-4"]["each"] == [1, 8, 8]
+    far = kept("ravdess-whisper-base-4", "13", "best_chosen_elsewhere")
+    assert min(far["each"]) > 15  # well down the list
 
 
 def test_the_public_folds_say_what_the_page_says_of_them():

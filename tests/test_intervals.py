@@ -153,11 +153,12 @@ SIZES = [(c, n) for c in simulate_intervals.CORPORA for n in simulate_intervals.
 )
 def test_what_the_intervals_hold(corpus, n):
     # 300 simulations of the 2,000 in data/reference/intervals.json, at night 1,000. Where these are
-    # as wanted, 0.90 is far below by chance; what is known to be short has room of its own.
+    # as wanted, 0.90 is far below by chance. What is known to be short passes it by a hair in the
+    # fast sizes, and has a bound of its own in the others.
     effects = json.loads(simulate_intervals.EFFECTS.read_text(encoding="utf-8"))[corpus]
     table = simulate_intervals.simulate(effects, n, draws=300 if (corpus, n) in FAST else 1000)
     for name, entry in table.items():
-        short = (corpus, n, name) in SHORT
+        short = (corpus, n, name) in SHORT and (corpus, n) not in FAST
         assert entry["coverage"] >= (0.86 if short else 0.90), (name, entry)
         assert entry["width_over_needed"] <= (1.4 if short else 1.3), (name, entry)
 

@@ -461,14 +461,14 @@ def test_figures_agree_with_each_other(course):
         assert excess < calibration["ece_floor_before"]  # it could be noise
     else:
         assert calibration["ece_excess_reduction"] == pytest.approx(1 - left / excess)
-    doubt = {key: entry["value"] for key, entry in found["05_entropy_ood"].items()}
+    of_05 = {key: entry["value"] for key, entry in found["05_entropy_ood"].items()}
     for way in ("fine_tuned", "enrolled"):
-        gap = doubt[f"auroc_entropy_{way}"] - doubt["auroc_entropy_frozen"]
-        assert doubt[f"auroc_gain_{way}"] == pytest.approx(gap)
+        gap = of_05[f"auroc_entropy_{way}"] - of_05["auroc_entropy_frozen"]
+        assert of_05[f"auroc_gain_{way}"] == pytest.approx(gap)
     ranked = {key: entry["value"] for key, entry in found["13_detectors"].items()}
     # The same entropies by the same twenty draws of the clips; segments are another thing.
     again = ranked["auroc_entropy_fine_tuned"]
-    assert doubt["auroc_entropy_fine_tuned"] == pytest.approx(again)
+    assert of_05["auroc_entropy_fine_tuned"] == pytest.approx(again)
     for n in (*contest.GRIDS, "oracle"):
         gap = ranked[f"auroc_{n}_enrolled"] - ranked[f"auroc_{n}"]
         assert ranked[f"auroc_gain_enrolled_{n}"] == pytest.approx(gap)

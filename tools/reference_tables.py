@@ -113,7 +113,7 @@ def measured(page: str, columns) -> str:
             ]
             body.append([_what(lesson, key), *cells, _claimed(figure)])
     body = _whole_columns(heads, body)
-    return rows(["", *heads, "claimed, on other data"], body)
+    return rows(["", *heads, "a source's claim"], body)
 
 
 def _whole_columns(heads: list[str], body: list[list[str]]) -> list[list[str]]:

@@ -29,17 +29,14 @@ PERSONAL = """Embeddings of voices and lessons are personal data (SER_LISTENER, 
 page of listen forgets. Percentages are off for new voices; "unknown" may be upside down or too
 frequent: docs/figures.md. Not for diagnosis, surveillance, hiring, work, schools (EU AI Act)."""
 
-OPTIONS = ("--corpus", "--encoder", "--seed", "--profile", "--out", "--workers", "--scheduler")
-OPTIONS += ("--json", "--learn", "--voice", "--handout", "--help", "--no-report")
-
 
 class _Parser(argparse.ArgumentParser):
     """argparse, which also names the nearest command or option."""
 
     def error(self, message):
         wrong = re.search(r"(?:invalid choice: '?|unrecognized arguments: )([^' ]+)", message)
-        known = [*COMMANDS, *PROFILES, *OPTIONS]  # an option of another command has no hint
-        hint = nearest(wrong[1], known) if wrong and wrong[1] not in known else ""
+        known = [*COMMANDS, *PROFILES, *re.findall(r"--[\w-]+", self.format_help())]
+        hint = nearest(wrong[1], known) if wrong else ""
         self.exit(2, f"{self.prog}: {message}{hint}\n(see {self.prog} --help)\n")
 
 
@@ -157,7 +154,7 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser("ser-course", description=__doc__, epilog=EPILOG, formatter_class=raw)
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", metavar="command", required=True)
-    each = {
+    top.each = each = {
         name: commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         for name, (_, text) in COMMANDS.items()
     }
@@ -192,8 +189,8 @@ def parser() -> argparse.ArgumentParser:
     each["students"].add_argument("dir", type=Path, metavar="DIR", help="a new folder")
     text = "or a folder of them; of more than 30 s an answer for each 10 s, every 5 s, too"
     each["predict"].add_argument("files", nargs="+", metavar="FILE", help=text)
-    each["predict"].add_argument("--json", action="store_true", help="for programs")
-    text = "hear the files as this voice; a new one is enrolled by them: ten, of several moods"
+    each["predict"].add_argument("--json", action="store_true", help="to standard output")
+    text = "hear the files as this voice; a new one they enrol (ten, of several moods), unscored"
     each["predict"].add_argument("--voice", metavar="NAME", help=text)
     each["predict"].add_argument("--learn", metavar="NAME", help="then teach this emotion by them")
     each["predict"].epilog = each["listen"].epilog = PERSONAL
@@ -209,11 +206,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command; return its exit status. A traceback from here is a bug."""
     top = parser()
     args, rest = top.parse_known_args(argv)
-    # argparse takes lessons that follow an option for strangers
-    if args.command == "run" and not any(word.startswith("-") for word in rest):
-        args.notebooks += rest
+    # argparse takes lessons and files that follow an option for strangers
+    several = {"run": "notebooks", "predict": "files"}.get(args.command)
+    if several and not any(word.startswith("-") for word in rest):
+        vars(args)[several] += rest
     elif rest:
-        top.error(f"unrecognized arguments: {' '.join(rest)}")
+        top.each[args.command].error(f"unrecognized arguments: {' '.join(rest)}")
     if hasattr(sys.stdout, "reconfigure"):  # a name that a console cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -224,9 +222,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"ser-course: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except OSError as error:
-        _warn(f"{error.filename or 'files'}: {error.strerror or error}")
+        _warn(f"{error.filename or 'what is printed'}: {error.strerror or error}")
         return 1
     except KeyboardInterrupt:
-        again = "the same command goes on where it stopped"
-        print(f"\nser-course: interrupted; {again}", file=sys.stderr)
+        again = "; the same command goes on where it stopped" if args.command == "run" else ""
+        print(f"\nser-course: interrupted{again}", file=sys.stderr)
         return 130

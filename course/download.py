@@ -79,8 +79,7 @@ def _continue(url: str, part: Path, size: int, progress: bool) -> None:
     from tqdm.auto import tqdm
 
     have = part.stat().st_size if part.exists() else 0
-    if have > size:
-        have = 0
+    have = have if have <= size else 0
     if have < size:
         request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
         try:

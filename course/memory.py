@@ -51,8 +51,10 @@ class Memory:
             self._read()
 
     def change(self, act) -> None:
-        """`act(listener)`, on top of all that is there, and write it as the next version."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """`act(listener)`, on top of all that is there, and write it as the next version.
+
+        CourseError where nothing can be written.
+        """
         with self._locked():
             self._read()
             before = self.listener.notes
@@ -62,10 +64,14 @@ class Memory:
     @contextmanager
     def _locked(self):
         try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with filelock.FileLock(self.folder / ".lock", timeout=60):
                 yield
         except filelock.Timeout:
             raise CourseError(f"{self.folder}: another process holds it; try again") from None
+        except OSError as error:
+            remedy = "nothing was kept; name another folder in SER_LISTENER"
+            raise CourseError(f"{self.folder}: {error.strerror or error}; {remedy}") from None
 
     def _versions(self):
         return sorted(self.folder.glob("memory-*.safetensors"), reverse=True)

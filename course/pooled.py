@@ -47,9 +47,8 @@ def _merge_entries(entries: list[dict], bounds) -> dict:
         # Every seed hears the same speakers: their half-widths are averaged. Seeds differ
         # independently: t of k - 1. Both squared and added (MOVER, Zou & Donner 2008).
         seeds = t.ppf(0.975, k - 1) * values.std(ddof=1) / np.sqrt(k) if k > 1 else 0.0
-        sides = np.array(
-            [[v - e["low"], e["high"] - v] for v, e in zip(values, there, strict=True)]
-        )
+        each = zip(values, there, strict=True)
+        sides = np.array([[v - e["low"], e["high"] - v] for v, e in each])
         below, above = np.hypot(sides.mean(axis=0), seeds)
         merged["low"], merged["high"] = np.clip([value - below, value + above], *bounds).tolist()
     counts = [e["n"] for e in there if e["n"] is not None]

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 from course.memory import Memory, named
 from course.settings import ROOT, UsageError
 from helpers import audio, emotions
-from helpers.errors import CourseError, printable
+from helpers.errors import CourseError, nearest, printable
 from helpers.listener import Channel, Heard, Listener, View
 from helpers.tree import Tree
 from helpers.voice import Voice
@@ -127,53 +127,69 @@ class Ears:
     def windows(self, pieces: list, voice: str = "") -> list[dict]:
         """What is heard when in a file's pieces: an answer every `STEP_S`, times in seconds.
 
-        Each of `SPAN_S`; the last one ends where the file does.
+        Each of `SPAN_S`; the last one ends where the file does. A silent one has no emotion.
         """
         wave, rate = np.concatenate(pieces), audio.SAMPLE_RATE
         span, step = int(SPAN_S * rate), int(STEP_S * rate)
         starts = [*range(0, len(wave) - span, step), len(wave) - span]
-        X = self.embed([[wave[at : at + span]] for at in starts])
+        answers = self.hear(self.embed([[wave[at : at + span]] for at in starts]), voice)
+        for at, said in zip(starts, answers, strict=True):
+            if np.ptp(wave[at : at + span]) < audio.SILENCE:
+                said |= {"emotion": None, "unknown": None, "decision": "silent"}
         return [
             {"start": round(at / rate, 2), "end": round((at + span) / rate, 2),
-             "emotion": said["emotion"], "probability": said["probabilities"][said["emotion"]],
+             "emotion": said["emotion"], "probability": said["probabilities"].get(said["emotion"]),
              "unknown": said["unknown"], "decision": said["decision"]}
-            for at, said in zip(starts, self.hear(X, voice), strict=True)
+            for at, said in zip(starts, answers, strict=True)
         ]  # fmt: skip
 
 
 def joined(windows: list[dict]) -> list[str]:
     """Lines of what is heard when; of two windows that differ, each has half of what both hear."""
-    said = [w["emotion"] if w["decision"] == "known" else "unknown" for w in windows]
+    said = [w["emotion"] if w["decision"] == "known" else w["decision"] for w in windows]
     cuts = [(a["end"] + b["start"]) / 2 for a, b in pairwise(windows)]
     ends = [f"{int(t) // 60}:{int(t) % 60:02}" for t in (0, *cuts, windows[-1]["end"])]
     new = [i for i in range(len(said)) if i == 0 or said[i] != said[i - 1]]
     return [f"{ends[i]}-{ends[j]} {said[i]}" for i, j in pairwise([*new, len(said)])]
 
 
-def predict(words: list[str], learn: str = "", voice: str = "") -> tuple[list, list, Ears]:
-    """`(predictions, problems, ears)`: a dict a readable file, a line an unreadable one.
+def predict(words: list[str], learn: str = "", voice: str = "") -> tuple[list, list, str, Ears]:
+    """`(predictions, problems, taught, ears)`: a dict a readable file, a line an unreadable one.
 
-    A `voice` that nobody enrolled is enrolled by these files, which are not scored then; they are
-    heard before they teach the emotion `learn`. Files of more than 30 s are heard in `pieces`,
-    and once more in `windows`: what is heard when.
+    `taught` says what was enrolled or learned; "" for nothing. A `voice` that nobody enrolled is
+    enrolled by these files, which are not scored then; they are heard before they teach the
+    emotion `learn`. Files of more than 30 s are heard in `pieces`, and once more in `windows`:
+    what is heard when.
     """
-    ears, found, given = Ears(), [], []
+    ears = Ears()
     new = bool(voice) and voice not in ears.listener.voices_
     if new and learn:
-        raise UsageError(f"voice '{voice}' is not enrolled; first ser-course predict CLIPS --voice")
+        raise UsageError(f"voice '{voice}' is not enrolled; first give clips and --voice alone")
     files, problems = expand(words)
-    for batch in _batches(files, problems):
-        given.append(X := ears.embed(list(batch.values())))
-        for (file, pieces), about in zip(batch.items(), ears.hear(X, "" if new else voice),
-                                         strict=True):  # fmt: skip
-            found.append({"file": printable(file), "pieces": len(pieces)} | about)
-            if not new and sum(map(len, pieces)) > audio.WINDOW_S * audio.SAMPLE_RATE:
-                found[-1]["windows"] = ears.windows(pieces, voice)
-    if given and new:
-        ears.memory.change(lambda listener: listener.enrol(np.concatenate(given), voice))
-    elif given and learn:
-        ears.memory.change(lambda listener: listener.learn(np.concatenate(given), learn, voice))
-    return [] if new else found, problems, ears
+    found, given, taught = [], [], ""
+    try:
+        for batch in _batches(files, problems):
+            given.append(X := ears.embed(list(batch.values())))
+            for (file, pieces), about in zip(batch.items(), ears.hear(X, "" if new else voice),
+                                             strict=True):  # fmt: skip
+                found.append({"file": printable(file), "pieces": len(pieces)} | about)
+                if not new and sum(map(len, pieces)) > audio.WINDOW_S * audio.SAMPLE_RATE:
+                    found[-1]["windows"] = ears.windows(pieces, voice)
+        if given and (new or learn):
+            taught = _teach(ears, np.concatenate(given), learn, voice)
+    except (KeyboardInterrupt, CourseError) as error:  # what was heard is shown all the same
+        problems.append(str(error) or f"interrupted: heard {len(found)} of {len(files)} files")
+    return [] if new else found, problems, taught, ears
+
+
+def _teach(ears, X, learn, voice) -> str:
+    """Learn an emotion, or enrol a voice, by X (n, H); what was done, in words."""
+    name, known = (learn, ears.listener.names_) if learn else (voice, ears.listener.voices_)
+    like = "" if name in known else nearest(name, known)
+    act = (lambda to: to.learn(X, learn, voice)) if learn else (lambda to: to.enrol(X, voice))
+    ears.memory.change(act)
+    done = "taught" if learn else "enrolled (ten are meant), not scored"
+    return f"'{name}'{like}: {len(X)} clips {done}; ser-course listen takes it back"
 
 
 def _batches(files: list[str], problems: list[str]):
@@ -195,36 +211,36 @@ def show(words: list[str], as_json: bool, learn: str | None, voice: str | None) 
     """Print predictions as a table or JSON; 1 when a file could not be read."""
     learn = "" if learn is None else named(learn, emotion=True)
     voice = "" if voice is None else named(voice)
-    found, problems, ears = predict(words, learn, voice)
-    notes = [
-        f"{d['file']}: long; heard in {d['pieces']} pieces of up to {audio.WINDOW_S:.0f} s"
-        for d in found if d["pieces"] > 1
-    ]  # fmt: skip
-    if not voice and (far := sum(d["unlike"] > 1 - FLAGGED for d in found)):
-        line = "a voice or channel unlike all that were taught: believe less, or enrol (--voice)"
-        notes.append(f"{far} of {len(found)}: {line}")
-    for line in problems + notes:
+    found, problems, taught, ears = predict(words, learn, voice)
+    notes = problems + [taught] * bool(taught)
+    for line in notes:
         print(f"ser-course: {line}", file=sys.stderr)
-    about, listener = ears.about, ears.listener
-    known = {"emotions": listener.names_, "voices": listener.voices_}
+    known = {"emotions": ears.listener.names_, "voices": ears.listener.voices_}
     if as_json:
-        print(json.dumps({"head": about, "listener": known, "predictions": found}, indent=1))
+        told = {"head": ears.about, "listener": known, "predictions": found, "notes": notes}
+        print(json.dumps(told, indent=1))
     elif found:
-        width = max(len(d["file"]) for d in found)
-        print(f"{'file':{width}}  unknown  decision  pleasure  arousal  dominance  probabilities")
-        for d in found:
-            ranked = sorted(d["probabilities"].items(), key=lambda item: -item[1])
-            point = "  ".join(f"{v:>{len(k)}.2f}" for k, v in d["pad"].items())
-            said = "  ".join(f"{name} {p:.2f}" for name, p in ranked)
-            print(f"{d['file']:{width}}  {d['unknown']:7.2f}  {d['decision']:8}  {point}  {said}")
-            for line in joined(d["windows"]) if "windows" in d else []:
-                print(f"  {line}")
-        print(
-            f"\nunknown: share of taught emotions' clips that look less strange, unknown above "
-            f"{1 - FLAGGED:.2f}. It may be {'too frequent' if voice else 'upside down: enrol'}. "
-            f"{about.get('worth', '')} Trained on {about['corpus']} ({about['licence']})."
-        )
-    if (learn or voice) and not as_json:
+        _table(found, ears.about)
+    if (learn or voice) and not as_json and ears.memory.folder.is_dir():
         print(f"emotions: {', '.join(known['emotions'])}; voices: {', '.join(known['voices'])}")
         print(f"What was taught is personal data and lies in {ears.memory.folder}")
     return 1 if problems else 0
+
+
+def _table(found, about) -> None:
+    """Print a line a file, what is heard when in a long one, and how to read it."""
+    width = max(len(d["file"]) for d in found)
+    print(f"{'file':{width}}  unknown  decision   probabilities")
+    for d in found:
+        ranked = sorted(d["probabilities"].items(), key=lambda item: -item[1])
+        said = "  ".join(f"{name} {p:.2f}" for name, p in ranked)
+        decision = d["decision"] + "*" * (not d["voice"] and d["unlike"] > 1 - FLAGGED)
+        print(f"{d['file']:{width}}  {d['unknown']:7.2f}  {decision:9}  {said}")
+        for line in joined(d["windows"]) if "windows" in d else []:
+            print(f"  {line}")
+    print(
+        f"\nunknown: share of taught emotions' clips that look less strange; 'unknown' above "
+        f"{1 - FLAGGED:.2f}. No voice enrolled: it can hardly tell. With one: too often.\n"
+        f"* a voice or channel unlike all that were taught: believe less, or enrol (--voice).\n"
+        f"{about.get('worth', '')} Trained on {about['corpus']} ({about['licence']})."
+    )

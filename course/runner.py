@@ -90,9 +90,8 @@ def _environment(setting: Setting, records: Path):
     pinned["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
     pinned["OPENBLAS_NUM_THREADS"] = "1"  # numpy: on small matrices threads wait on each other
     pinned |= {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
-    pinned["PYTHONPATH"] = os.pathsep.join(
-        [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
+    paths = [str(ROOT), os.environ.get("PYTHONPATH")]
+    pinned["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     pinned |= {"SER_RESULTS": str(records), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     pinned["SER_CORPORA"] = str(corpora.root())  # kernels start in notebooks/, not where you are
     pinned["TQDM_DISABLE"] = "1"  # bars are for terminals; pages would keep every step of them
@@ -175,9 +174,7 @@ def _collect(run: Path, setting: Setting, shared: str, folder: Path, failed: dic
     write_json(run / "results.json", content)
 
 
-def run(
-    names: list[str], settings: list[Setting], out: Path, folder: Path = NOTEBOOKS
-) -> list[str]:
+def run(names, settings: list[Setting], out: Path, folder: Path = NOTEBOOKS) -> list[str]:
     """Run lessons for every setting; return a line for each that failed, after all have run.
 
     Finished lessons with the same inputs are skipped. Nothing half-written is left where it would

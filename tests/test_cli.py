@@ -151,14 +151,17 @@ def test_predict_on_a_bare_clone(world, capsys):
 
 def test_a_voice_is_enrolled_then_used_and_emotions_are_taught(hear, world, capsys):
     status, found, lines = hear("clips/happy", "--voice", "Anna")
-    assert (status, found, lines) == (0, [], [])  # enrolled clips are never scored
+    assert (status, found) == (0, [])  # enrolled clips are never scored
+    said = "ser-course: 'Anna': 2 clips enrolled (ten are meant), not scored; "
+    assert lines == [said + "ser-course listen takes it back"]
+    assert "'Anne' (did you mean 'Anna'?)" in hear("clips/sad", "--voice", "Anne")[2][0]
     status, found, _ = hear("clips/sad", "--voice", "Anna", "--learn", "fear")
     assert status == 0 and {p["voice"] for p in found} == {"Anna"}
     assert list(found[0]["probabilities"]) == ["neutral", "happy", "sad"]  # heard, then taught
     assert list(hear("clips/sad")[1][0]["probabilities"])[3:] == ["fearful"]
     assert cli.main(["predict", "clips/sad", "--voice", "Anna"]) == 0
     said = capsys.readouterr().out
-    assert "fearful" in said and "personal data" not in said.split("dominance")[0]
+    assert "fearful" in said and "personal data" not in said.split("probabilities")[0]
     assert "is personal data and lies in" in said and str(world / "listener") in said
 
 
@@ -257,7 +260,7 @@ def test_a_name_that_the_console_cannot_show_is_escaped():
     assert done.returncode == 0 and done.stdout.endswith(b"caf\\udce9.wav\n")
 
 
-def test_a_long_file_is_heard_in_pieces_and_that_is_said(hear, world, monkeypatch):
+def test_a_long_file_is_heard_in_pieces_and_that_is_said(hear, world, monkeypatch, capsys):
     from helpers import audio
 
     monkeypatch.setattr(audio, "WINDOW_S", 1.0)
@@ -270,9 +273,46 @@ def test_a_long_file_is_heard_in_pieces_and_that_is_said(hear, world, monkeypatc
     put(world / "short.wav", sound(seconds=0.5))
     status, found, lines = hear("long.wav", "short.wav")
     assert [p["pieces"] for p in found] == [3, 1]
-    assert lines == ["ser-course: long.wav: long; heard in 3 pieces of up to 1 s"]
+    assert lines == []
     mean = (2 * 16_000**2 + 8_000**2) / 40_000  # by length
     assert seen == [mean, 16_000, 16_000, 8_000]  # two windows of 1 s, from 0 and from 1.5 s
+    assert cli.main(["predict", "long.wav"]) == 0 and "\n  0:00-0:0" in capsys.readouterr().out
+
+
+def test_what_was_heard_is_shown_whatever_comes_after(hear, world, monkeypatch):
+    (world / "taken").write_text("no folder")
+    monkeypatch.setenv("SER_LISTENER", str(world / "taken"))
+    status, found, (line,) = hear("clips/sad", "--learn", "fear")
+    assert status == 1 and len(found) == 2
+    assert "nothing was kept; name another folder in SER_LISTENER" in line
+    monkeypatch.setattr(predict, "BATCH", 1)
+    monkeypatch.setattr(predict.audio, "windows", interrupted(predict.audio.windows, after=1))
+    status, found, (line,) = hear("clips/sad")
+    assert (status, len(found)) == (1, 1) and line.endswith("interrupted: heard 1 of 2 files")
+
+
+def interrupted(act, after):
+    """`act`, and Ctrl-C instead of it after so many times."""
+    calls = iter(range(after))
+
+    def once_more(*given):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return act(*given)
+
+    return once_more
+
+
+def test_files_may_follow_an_option_and_a_file_after_all_is_named(hear, world, capsys):
+    first, second = sorted((world / "clips" / "sad").iterdir())
+    assert len(hear(first, "--voice", "Anna", second)[2]) == 1  # both enrol
+    assert cli.main(["predict", str(first), "no.wav", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert [f"ser-course: {note}" for note in json.loads(out)["notes"]] == err.splitlines()
+    with pytest.raises(SystemExit):
+        cli.main(["predict", str(first), "--voise", "anna"])
+    said = capsys.readouterr().err
+    assert "did you mean '--voice'" in said and "see ser-course predict --help" in said
 
 
 @pytest.mark.parametrize(

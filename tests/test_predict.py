@@ -72,6 +72,17 @@ def test_little_of_a_long_file_is_held_at_once(talk, monkeypatch):
     assert talk(60, 70) == whole and talk.sizes[2:] == [5, 24, 1]
 
 
+def test_silence_in_a_long_file_has_no_emotion(talk, hear):  # noqa: F811
+    loud = np.random.default_rng(0).normal(0, 0.1, 15 * RATE).clip(-1, 1)
+    soundfile.write("gap.wav", np.concatenate([loud, np.zeros(20 * RATE), loud]), RATE)
+    windows = hear("gap.wav")[1][0]["windows"]
+    silent = [w["start"] for w in windows if w["decision"] == "silent"]
+    assert silent == [15, 20, 25]  # wholly within the gap
+    for w in windows:
+        assert (w["emotion"] is None) == (w["start"] in silent) == (w["probability"] is None)
+    assert any(line.endswith(" silent") for line in predict.joined(windows))
+
+
 def test_equal_answers_are_joined_in_text(talk, capsys):
     windows = talk(30, 31)[0]["windows"]
     assert cli.main(["predict", "talk.wav"]) == 0

@@ -1,17 +1,6 @@
-"""The command line `ser-course`, also `python -m course`."""
+"""The command line `ser-course`, also `python -m course`.
 
-import argparse
-import re
-import sys
-import warnings
-from pathlib import Path
-
-from course.settings import Setting, UsageError, default_out, sweep
-from helpers import __version__, corpora
-from helpers.errors import CourseError, nearest, printable
-from helpers.profiles import PROFILES
-
-EPILOG = """examples:
+Examples:
   ser-course run                            every lesson on the embedded corpus, a few minutes
   ser-course run 03 04 --corpus emodb       two lessons on EMO-DB
   ser-course run --corpus ravdess emodb --seed 0 1 2 --profile full      a sweep, one report
@@ -25,9 +14,23 @@ Corpora lie in data/corpora, or in the folder that SER_CORPORA names.
 Exit status: 0 all went well, 1 something failed (one line says what), 2 the command makes no sense.
 """
 
+import argparse
+import re
+import sys
+import warnings
+from pathlib import Path
+
+from course.settings import Setting, UsageError, default_out, sweep
+from helpers import __version__, corpora
+from helpers.errors import CourseError, nearest, printable
+from helpers.profiles import PROFILES
+
 PERSONAL = """Embeddings of voices and lessons are personal data (SER_LISTENER, data/listener): the
 page of listen forgets. Percentages are off for new voices; "unknown" may be upside down or too
 frequent: docs/figures.md. Not for diagnosis, surveillance, hiring, work, schools (EU AI Act)."""
+
+OPTIONS = ("--corpus", "--encoder", "--seed", "--profile", "--out", "--workers", "--scheduler")
+OPTIONS += ("--json", "--learn", "--voice", "--handout", "--help", "--no-report")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,8 +38,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message):
         wrong = re.search(r"(?:invalid choice: '?|unrecognized arguments: )([^' ]+)", message)
-        known = [*COMMANDS, *PROFILES, *re.findall(r"--[\w-]+", self.format_help())]
-        hint = nearest(wrong[1], known) if wrong else ""
+        known = [*COMMANDS, *PROFILES, *OPTIONS]  # an option of another command has no hint
+        hint = nearest(wrong[1], known) if wrong and wrong[1] not in known else ""
         self.exit(2, f"{self.prog}: {message}{hint}\n(see {self.prog} --help)\n")
 
 
@@ -132,7 +135,7 @@ COMMANDS = {
     "site": (_site, "write a static site over a run into DIR/site: report, documentation, search"),
     "compare": (_compare, "differences of two runs, with intervals; paired on the same clips"),
     "students": (_students, "write the student edition: exercises without solutions"),
-    "predict": (_predict, "probabilities, unknown score and PAD point of audio files"),
+    "predict": (_predict, "what is heard in audio files, how surely, and how unknown it is"),
     "listen": (_listen, "a page with a microphone, on this machine alone"),
 }
 
@@ -151,7 +154,8 @@ def _whole(least: int):
 def parser() -> argparse.ArgumentParser:
     """The whole manual."""
     raw = argparse.RawDescriptionHelpFormatter
-    top = _Parser("ser-course", description=__doc__, epilog=EPILOG, formatter_class=raw)
+    about, _, examples = (__doc__ or "").partition("\n\n")
+    top = _Parser("ser-course", description=about, epilog=examples, formatter_class=raw)
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", metavar="command", required=True)
     top.each = each = {
@@ -208,10 +212,11 @@ def main(argv: list[str] | None = None) -> int:
     args, rest = top.parse_known_args(argv)
     # argparse takes lessons and files that follow an option for strangers
     several = {"run": "notebooks", "predict": "files"}.get(args.command)
-    if several and not any(word.startswith("-") for word in rest):
+    strange = [word for word in rest if word.startswith("-")]
+    if several and not strange:
         vars(args)[several] += rest
     elif rest:
-        top.each[args.command].error(f"unrecognized arguments: {' '.join(rest)}")
+        top.each[args.command].error(f"unrecognized arguments: {' '.join(strange or rest)}")
     if hasattr(sys.stdout, "reconfigure"):  # a name that a console cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -222,9 +227,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"ser-course: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except OSError as error:
-        _warn(f"{error.filename or 'what is printed'}: {error.strerror or error}")
+        _warn(f"{error.filename or 'reading or writing'}: {error.strerror or error}")
         return 1
     except KeyboardInterrupt:
-        again = "; the same command goes on where it stopped" if args.command == "run" else ""
+        resumes = args.command in ("run", "download")
+        again = "; the same command goes on where it stopped" if resumes else ""
         print(f"\nser-course: interrupted{again}", file=sys.stderr)
         return 130

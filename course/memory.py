@@ -63,15 +63,17 @@ class Memory:
 
     @contextmanager
     def _locked(self):
+        before = self.listener.notes
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with filelock.FileLock(self.folder / ".lock", timeout=60):
                 yield
         except filelock.Timeout:
             raise CourseError(f"{self.folder}: another process holds it; try again") from None
-        except OSError as error:
-            remedy = "nothing was kept; name another folder in SER_LISTENER"
-            raise CourseError(f"{self.folder}: {error.strerror or error}; {remedy}") from None
+        except (OSError, SafetensorError) as error:
+            self.listener.follow(before)
+            why = f"{self.folder}: {getattr(error, 'strerror', '') or error}; nothing was changed"
+            raise CourseError(f"{why}; SER_LISTENER may name another folder") from None
 
     def _versions(self):
         return sorted(self.folder.glob("memory-*.safetensors"), reverse=True)

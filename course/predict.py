@@ -132,9 +132,10 @@ class Ears:
         wave, rate = np.concatenate(pieces), audio.SAMPLE_RATE
         span, step = int(SPAN_S * rate), int(STEP_S * rate)
         starts = [*range(0, len(wave) - span, step), len(wave) - span]
-        answers = self.hear(self.embed([[wave[at : at + span]] for at in starts]), voice)
-        for at, said in zip(starts, answers, strict=True):
-            if np.ptp(wave[at : at + span]) < audio.SILENCE:
+        parts = [wave[at : at + span] for at in starts]
+        answers = self.hear(self.embed([[part] for part in parts]), voice)
+        for part, said in zip(parts, answers, strict=True):
+            if np.abs(part - part.mean()).max() < audio.SILENCE:
                 said |= {"emotion": None, "unknown": None, "decision": "silent"}
         return [
             {"start": round(at / rate, 2), "end": round((at + span) / rate, 2),
@@ -154,7 +155,7 @@ def joined(windows: list[dict]) -> list[str]:
 
 
 def predict(words: list[str], learn: str = "", voice: str = "") -> tuple[list, list, str, Ears]:
-    """`(predictions, problems, taught, ears)`: a dict a readable file, a line an unreadable one.
+    """`(predictions, problems, taught, ears)`: a dict a file, a line a thing that went wrong.
 
     `taught` says what was enrolled or learned; "" for nothing. A `voice` that nobody enrolled is
     enrolled by these files, which are not scored then; they are heard before they teach the
@@ -172,13 +173,15 @@ def predict(words: list[str], learn: str = "", voice: str = "") -> tuple[list, l
             given.append(X := ears.embed(list(batch.values())))
             for (file, pieces), about in zip(batch.items(), ears.hear(X, "" if new else voice),
                                              strict=True):  # fmt: skip
-                found.append({"file": printable(file), "pieces": len(pieces)} | about)
+                about = {"file": printable(file), "pieces": len(pieces)} | about
                 if not new and sum(map(len, pieces)) > audio.WINDOW_S * audio.SAMPLE_RATE:
-                    found[-1]["windows"] = ears.windows(pieces, voice)
+                    about["windows"] = ears.windows(pieces, voice)
+                found.append(about)
         if given and (new or learn):
             taught = _teach(ears, np.concatenate(given), learn, voice)
     except (KeyboardInterrupt, CourseError) as error:  # what was heard is shown all the same
-        problems.append(str(error) or f"interrupted: heard {len(found)} of {len(files)} files")
+        heard = f"heard {len(found)} of {len(files)} files, taught nothing"
+        problems.append(str(error) or f"interrupted: {heard}")
     return [] if new else found, problems, taught, ears
 
 
@@ -188,8 +191,8 @@ def _teach(ears, X, learn, voice) -> str:
     like = "" if name in known else nearest(name, known)
     act = (lambda to: to.learn(X, learn, voice)) if learn else (lambda to: to.enrol(X, voice))
     ears.memory.change(act)
-    done = "taught" if learn else "enrolled (ten are meant), not scored"
-    return f"'{name}'{like}: {len(X)} clips {done}; ser-course listen takes it back"
+    done = "taught" if learn else "enrolled by clips (ten are meant) that are not scored"
+    return f"'{name}'{like}: {done}; clips: {len(X)}; ser-course listen takes it back"
 
 
 def _batches(files: list[str], problems: list[str]):
@@ -208,7 +211,7 @@ def _batches(files: list[str], problems: list[str]):
 
 
 def show(words: list[str], as_json: bool, learn: str | None, voice: str | None) -> int:
-    """Print predictions as a table or JSON; 1 when a file could not be read."""
+    """Print predictions as a table or JSON; 1 when something went wrong."""
     learn = "" if learn is None else named(learn, emotion=True)
     voice = "" if voice is None else named(voice)
     found, problems, taught, ears = predict(words, learn, voice)
@@ -240,7 +243,7 @@ def _table(found, about) -> None:
             print(f"  {line}")
     print(
         f"\nunknown: share of taught emotions' clips that look less strange; 'unknown' above "
-        f"{1 - FLAGGED:.2f}. No voice enrolled: it can hardly tell. With one: too often.\n"
+        f"{1 - FLAGGED:.2f}. No voice: it may be upside down. With one: too frequent.\n"
         f"* a voice or channel unlike all that were taught: believe less, or enrol (--voice).\n"
         f"{about.get('worth', '')} Trained on {about['corpus']} ({about['licence']})."
     )

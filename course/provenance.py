@@ -35,10 +35,9 @@ def commit(root: Path = ROOT) -> str:
     """The clone's commit, with `-dirty` where tracked files were changed; empty without git."""
     if not (root / ".git").exists():  # do not take the commit of a folder around it
         return ""
-    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty"]
-    command += ["--exclude=*"]  # the bare commit, whatever tags there are
+    command = "git describe --always --abbrev=12 --dirty --exclude=*".split()  # whatever the tags
     try:
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, cwd=root).stdout.strip()
     except OSError:
         return ""
 

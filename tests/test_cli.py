@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from awkward import M4A, WEBM, put, sound
 from conftest import write_lesson
+from safetensors import SafetensorError
 
-from course import cli, predict, settings
+from course import cli, memory, predict, settings
 from helpers import emotions
 from helpers.errors import CourseError
 from helpers.listener import Channel, Heard, Listener, View
@@ -152,8 +153,8 @@ def test_predict_on_a_bare_clone(world, capsys):
 def test_a_voice_is_enrolled_then_used_and_emotions_are_taught(hear, world, capsys):
     status, found, lines = hear("clips/happy", "--voice", "Anna")
     assert (status, found) == (0, [])  # enrolled clips are never scored
-    said = "ser-course: 'Anna': 2 clips enrolled (ten are meant), not scored; "
-    assert lines == [said + "ser-course listen takes it back"]
+    said = "ser-course: 'Anna': enrolled by clips (ten are meant) that are not scored; clips: 2"
+    assert lines == [said + "; ser-course listen takes it back"]
     assert "'Anne' (did you mean 'Anna'?)" in hear("clips/sad", "--voice", "Anne")[2][0]
     status, found, _ = hear("clips/sad", "--voice", "Anna", "--learn", "fear")
     assert status == 0 and {p["voice"] for p in found} == {"Anna"}
@@ -260,7 +261,7 @@ def test_a_name_that_the_console_cannot_show_is_escaped():
     assert done.returncode == 0 and done.stdout.endswith(b"caf\\udce9.wav\n")
 
 
-def test_a_long_file_is_heard_in_pieces_and_that_is_said(hear, world, monkeypatch, capsys):
+def test_a_long_file_is_heard_in_pieces_and_its_line_has_times(hear, world, monkeypatch, capsys):
     from helpers import audio
 
     monkeypatch.setattr(audio, "WINDOW_S", 1.0)
@@ -284,11 +285,25 @@ def test_what_was_heard_is_shown_whatever_comes_after(hear, world, monkeypatch):
     monkeypatch.setenv("SER_LISTENER", str(world / "taken"))
     status, found, (line,) = hear("clips/sad", "--learn", "fear")
     assert status == 1 and len(found) == 2
-    assert "nothing was kept; name another folder in SER_LISTENER" in line
+    assert "nothing was changed; SER_LISTENER may name another folder" in line
     monkeypatch.setattr(predict, "BATCH", 1)
     monkeypatch.setattr(predict.audio, "windows", interrupted(predict.audio.windows, after=1))
     status, found, (line,) = hear("clips/sad")
-    assert (status, len(found)) == (1, 1) and line.endswith("interrupted: heard 1 of 2 files")
+    assert (status, len(found)) == (1, 1)
+    assert line.endswith("interrupted: heard 1 of 2 files, taught nothing")
+
+
+def test_what_a_full_disk_does_not_keep_is_not_known(hear, world, monkeypatch, capsys):
+    def full(*_):
+        raise SafetensorError("No space left on device")
+
+    hear("clips/sad", "--learn", "calm")
+    monkeypatch.setattr(memory, "save_file", full)
+    assert cli.main(["predict", "clips/sad", "--json", "--learn", "fear"]) == 1
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1 and "No space left on device; nothing was changed" in err
+    told = json.loads(out)
+    assert len(told["predictions"]) == 2 and told["listener"]["emotions"][3:] == ["calm"]
 
 
 def interrupted(act, after):
@@ -305,12 +320,12 @@ def interrupted(act, after):
 
 def test_files_may_follow_an_option_and_a_file_after_all_is_named(hear, world, capsys):
     first, second = sorted((world / "clips" / "sad").iterdir())
-    assert len(hear(first, "--voice", "Anna", second)[2]) == 1  # both enrol
+    assert "clips: 2;" in hear(first, "--voice", "Anna", second)[2][0]
     assert cli.main(["predict", str(first), "no.wav", "--json"]) == 1
     out, err = capsys.readouterr()
     assert [f"ser-course: {note}" for note in json.loads(out)["notes"]] == err.splitlines()
     with pytest.raises(SystemExit):
-        cli.main(["predict", str(first), "--voise", "anna"])
+        cli.main(["predict", str(first), "--voice", "Anna", str(second), "--voise", "anna"])
     said = capsys.readouterr().err
     assert "did you mean '--voice'" in said and "see ser-course predict --help" in said
 

@@ -356,6 +356,7 @@ WRONG = [
     (3, share("return np.clip((after - chance) / (before - chance), 0, 1)"), "do not cut"),
     (3, share("return float(np.mean((after - chance) / (before - chance)))"),
      "work on arrays as on numbers"),
+    (3, share("return (after - 0.1) / (before - 0.1)"), "with any chance"),
 ]  # fmt: skip
 RIGHT = [
     (1, logits("return np.where(e == 1, s * (c - m), s * c)")),

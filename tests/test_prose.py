@@ -46,6 +46,13 @@ def test_what_is_called_shown_is_and_what_is_called_open_is_open(name, lesson, k
     assert side(kept(name, lesson, key)) == shown
 
 
+@pytest.mark.parametrize("name", ["emodb", "emodb+emovo+ravdess"])
+def test_too_strong_a_reversal_has_the_lowest_uar(name):
+    """Lesson 12, section 8."""
+    low, middle, high = (kept(name, "12", f"uar_lambda_{x}")["value"] for x in ("0.1", "1", "10"))
+    assert high < min(low, middle)
+
+
 def test_the_musts_are_reached_where_the_page_says_so():
     """data/reference/README.md, *What had to come out*: values, not intervals."""
     form = "auroc_recommended_frozen"

@@ -51,6 +51,9 @@ WRONG = [
     (1, "def my_fpr95(scores, unknown):\n"
         "    return np.mean(scores[unknown] <= np.quantile(scores[~unknown], 0.95))",
      "95 % of the known"),
+    (1, "def my_fpr95(scores, unknown):\n"
+        "    t = np.quantile(scores[unknown], 0.05, method='nearest')\n"
+        "    return np.mean(scores[~unknown] >= t)", "at a score that occurs"),
     (1, fpr("return np.mean(scores[unknown] <= t)", "np.mean(scores[~unknown] <= t) >= 0.95", ""),
      "95 % of the known"),
     (1, "def my_fpr95(scores, unknown):\n"

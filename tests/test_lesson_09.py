@@ -38,6 +38,9 @@ WRONG = [
     (2, fused("m = p**w * q ** (1 - w); return m / m.sum(axis=1, keepdims=True)"), "1e-12 for 0"),
     (2, fused("return softmax(w * np.log(p) + (1 - w) * np.log(q), axis=1)"), "1e-12 for 0"),
     (2, fused("return p**w * q ** (1 - w)"), "rows must sum to 1"),
+    (2, fused("p, q = np.maximum(p, 1e-8), np.maximum(q, 1e-8)\n"
+              "    return softmax(w * np.log(p) + (1 - w) * np.log(q), axis=1)"),
+     "1e-12 before the power"),
     (2, fused("return w * p + (1 - w) * q"), "looks like a mean"),
     (2, fused("return softmax(np.log(p + 1e-12) + np.log(q + 1e-12), axis=1)"),
      "is the first branch"),

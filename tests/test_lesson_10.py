@@ -47,6 +47,8 @@ WRONG = [
     (1, start("s = 1 / d; return s / s.sum() @ head"), "a distance of 0 takes all"),
     (1, start("return head[d.argmin()] if d.min() == 0 else (1 / d) / (1 / d).sum() @ head"),
      "of 0 share equally"),
+    (1, start("near = d == 0\n    s = 1 / d\n    return near / near.sum() if near.any() "
+              "else s / s.sum() @ head"), "takes all: that row of head"),
     (1, start(f"{SAFE}\n    s = s / s.sum()\n    return (s * (np.arange(len(s)) < 4)) @ head"),
      "differs from the sum"),
     (2, memory("pass"), "ends without `return`"),
@@ -62,6 +64,8 @@ WRONG = [
                "for c in np.unique(y[y >= 0])])"), "another rng, the same rows"),
     (2, memory(f"rng = np.random.default_rng()\n    return np.concatenate({EACH})"),
      "the same rng"),
+    (2, memory("return np.concatenate([rng.choice(np.flatnonzero(y == c), min(per_class, "
+               "(y == c).sum())) for c in np.unique(y[y >= 0])])"), "row is kept twice"),
     (3, lost("pass"), "ends without `return`"),
     (3, lost(f"return [{LOSS} for c in old]"), "return one number"),
     (3, lost(f"return -np.mean([{LOSS} for c in old])"), "a loss is positive"),

@@ -46,6 +46,17 @@ def test_what_is_called_shown_is_and_what_is_called_open_is_open(name, lesson, k
     assert side(kept(name, lesson, key)) == shown
 
 
+@pytest.mark.parametrize(("name", "gains"), [("ravdess", 1), ("emodb", 0)])
+def test_of_nineteen_detectors_few_gain_by_a_voice(name, gains):
+    """Lesson 13, take away."""
+    [found] = (v for k, v in read_results(REFERENCE / f"{name}.json")["notebooks"].items()
+               if k.startswith("13"))  # fmt: skip
+    sides = {k.removeprefix("auroc_gain_enrolled_"): side(entry) for k, entry in found.items()
+             if k.startswith("auroc_gain_enrolled_") and not k.endswith("oracle")}  # fmt: skip
+    assert len(sides) == 19 and sides["openmax_bendale"] == -1
+    assert sum(s > 0 for s in sides.values()) == gains
+
+
 @pytest.mark.parametrize("name", ["emodb", "emodb+emovo+ravdess"])
 def test_too_strong_a_reversal_has_the_lowest_uar(name):
     """Lesson 12, section 8."""

@@ -286,7 +286,7 @@ MEASURED = {  # a page of `data/measures.json`, and its columns
     "headline": (*MAIN, *LARGE),
     "spine": ALL,
     "unknown": ALL,
-    "ensemble": (ELSEWHERE[0], *MAIN, SYNTHETIC),
+    "ensemble": (ELSEWHERE[0], *MAIN, LARGE[1], SYNTHETIC),
     "learning": ALL,
     "several": (*ELSEWHERE[2:], SYNTHETIC),
     "control": (*reversed(MAIN), ELSEWHERE[1], SYNTHETIC),

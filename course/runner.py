@@ -174,7 +174,9 @@ def _collect(run: Path, setting: Setting, shared: str, folder: Path, failed: dic
     write_json(run / "results.json", content)
 
 
-def run(names, settings: list[Setting], out: Path, folder: Path = NOTEBOOKS) -> list[str]:
+def run(
+    names: list[str], settings: list[Setting], out: Path, folder: Path = NOTEBOOKS
+) -> list[str]:
     """Run lessons for every setting; return a line for each that failed, after all have run.
 
     Finished lessons with the same inputs are skipped. Nothing half-written is left where it would

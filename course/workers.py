@@ -112,7 +112,9 @@ def _words(lessons: list[str], setting: Setting) -> list[str]:
     return [*lessons, *words, "--no-report"]  # one report comes out, of the sweep
 
 
-def run(names, settings: list[Setting], out: Path, workers=None, scheduler=None) -> list[str]:
+def run(
+    names: list[str], settings: list[Setting], out: Path, workers: int | None, scheduler: str | None
+) -> list[str]:
     """Run a sweep on `workers` processes here, or on those of a `scheduler`.
 
     Returns a line for each lesson or run that failed. A run that loses its worker is taken up by

@@ -41,6 +41,10 @@ WRONG = [
     (2, UAR.format("return np.mean([np.mean(labels[predicted == k] == k) for k in np.unique("
                    "labels)])"), "this is precision: of"),
     (2, UAR.format("return 5 / 6"), "every clip right"),
+    (2, UAR.format(f"return {RIGHT_MEAN.format('np.intersect1d(labels, predicted)')}"),
+     "scikit-learn on random names"),
+    (2, UAR.format(f"return {RIGHT_MEAN.format('np.union1d(labels, predicted)')}"),
+     "has no recall"),
     (2, UAR.format("return metrics.uar(labels, predicted)"), "uar would solve"),
     (2, UAR.format(f"return {RIGHT_MEAN.format('labels')} ** (len(labels) < 9)"),
      "scikit-learn on random names"),
@@ -54,6 +58,8 @@ WRONG = [
      "b tunes the threshold"),
     (3, LEAK.format("return sorted(set(frame.speaker.iloc[turn.test]))"), "nobody is in two"),
     (3, LEAK.format("return sorted(set(frame.speaker))"), "both are tested; you found"),
+    (3, LEAK.format("s = frame.speaker.to_numpy(); rest = np.delete(s, turn.test)\n"
+                    "    return sorted(set(s[turn.test]) & set(rest))"), "nobody is in two"),
     (3, LEAK.format("return sorted(" + PARTS.format("turn.train, turn.tune") + ")"),
      "with all three other parts"),
     (4, VOICE.format("pass"), "ends without `return`"),

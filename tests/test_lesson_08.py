@@ -62,6 +62,8 @@ WRONG = [
     (2, between("return [names[0], names[-1]]"), "sliver of calm"),
     (2, between(MET, w="np.linspace(0, 1, 5)"), "sliver of calm"),
     (2, between(MET, candidates="PAD"), "only with the candidates"),
+    (2, between(MET, w="np.linspace(0, 1, 500)"), "a thin sliver"),
+    (2, between(MET, w="np.linspace(0, 1, 501)"), "a thin sliver"),
     (2, between("return [n for n in dict.fromkeys(names) if n in PAD or n in "
                 "('left', 'right')]"), "six random vectors"),
     (3, ccc("pass"), "ends without `return`"),
